@@ -1,0 +1,314 @@
+//! The controller's life: open, restore, recover; run; drain and end.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{broadcast, watch};
+use wasmbatch_core::environment::{ComputeEnvironment, Enablement, EnvironmentKind, Lifecycle, Platform};
+use wasmbatch_core::job::JobState;
+use wasmbatch_core::queue::{EnvironmentOrder, NewQueue};
+use wasmbatch_core::{
+    AttemptEvent, Command, Corrupt, Document, Ending, Name, Node, Record, Report, StateMachine, Tags,
+};
+use wasmbatch_executor::{AttemptSink, Executor};
+use wasmbatch_store::logs::LogStore;
+use wasmbatch_store::{OpenError, Store};
+
+use crate::ReadError;
+use crate::attempt::log_target;
+use crate::clock::Clock;
+use crate::dispatch::Dispatcher;
+use crate::handle::{Handle, NodeFacts, Shared};
+use crate::inbox::{Inbox, IncomingReport};
+use crate::modules::Modules;
+use crate::sink::Sink;
+use crate::writer::{Fatal, Writer, apply_at_start};
+
+/// Effects that wait for the dispatcher before the writer waits for it.
+const WAITING_EFFECTS: usize = 4096;
+/// Status changes a slow subscriber may be behind.
+const WAITING_EVENTS: usize = 4096;
+/// A power cut may lose this much of what jobs wrote; kill -9 loses none.
+const LOG_SYNC_PAUSE: Duration = Duration::from_secs(1);
+/// `maxvCpus` of the environment that a first start makes: no bound of its own on most machines.
+const DEFAULT_MAX_VCPUS: u32 = 256;
+
+/// How a controller runs.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// This machine, as jobs may use it.
+    pub node: Node,
+    /// Folders below which jobs may have host folders; shown, and enforced by the executor.
+    pub allowed_mounts: Vec<PathBuf>,
+    /// Clients' commands that may wait for the writer; more are refused.
+    pub inbox_capacity: usize,
+}
+
+/// The controller could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder can't be used.
+    #[error("the data folder {path} can't be used")]
+    DataDir {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The database can't be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The database can't be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The database contradicts itself.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+    /// The first commit failed.
+    #[error("the first commit failed")]
+    FirstCommit(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The executor could not be started.
+    #[error("the executor could not be started")]
+    Executor(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A running controller.
+pub struct Controller {
+    handle: Handle,
+    executor: Arc<dyn Executor>,
+    writer: JoinHandle<()>,
+    others: Vec<JoinHandle<()>>,
+    under_way: watch::Receiver<usize>,
+    ended: watch::Receiver<bool>,
+}
+
+impl std::fmt::Debug for Controller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Controller").finish_non_exhaustive()
+    }
+}
+
+impl Controller {
+    /// Opens the data folder, restores what it has, deals with attempts that the last process left
+    /// under way, and begins. `executor` is made once there is something to report to.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn start(
+        options: Options,
+        clock: Arc<dyn Clock>,
+        executor: impl FnOnce(Arc<dyn AttemptSink>) -> Result<Arc<dyn Executor>, Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Result<Self, StartError> {
+        let Options { data_dir, node, allowed_mounts, inbox_capacity } = options;
+        let unusable = |source| StartError::DataDir { path: data_dir.clone(), source };
+        std::fs::create_dir_all(&data_dir).map_err(unusable)?;
+        let store = Arc::new(Store::open(&data_dir.join("wasmbatch.redb"))?);
+        let logs = Arc::new(LogStore::open(&data_dir.join("logs")).map_err(unusable)?);
+        let (modules, compilations) = Modules::open(&data_dir).map_err(unusable)?;
+        let inbox = Arc::new(Inbox::new(inbox_capacity));
+        let sink = Arc::new(Sink::new(Arc::clone(&logs), Arc::clone(&inbox), Arc::clone(&clock)));
+
+        let machine = restore(&store, &logs, &inbox, node.clone(), &*clock)?;
+        let executor = executor(Arc::clone(&sink) as Arc<dyn AttemptSink>).map_err(StartError::Executor)?;
+        let facts = NodeFacts {
+            instance: node.instance,
+            vcpus: node.vcpus,
+            memory_mib: node.memory_mib,
+            started_at: clock.now(),
+            allowed_mounts,
+        };
+        let (events, _) = broadcast::channel(WAITING_EVENTS);
+        let modules = Arc::new(modules);
+        let shared = Shared {
+            inbox: Arc::clone(&inbox),
+            store: Arc::clone(&store),
+            logs: Arc::clone(&logs),
+            clock: Arc::clone(&clock),
+            events: events.clone(),
+            modules: Arc::clone(&modules),
+            node: facts,
+        };
+
+        let (effects, effects_receiver) = sync_channel(WAITING_EFFECTS);
+        let (under_way_sender, under_way) = watch::channel(usize::MAX);
+        let (ended_sender, ended) = watch::channel(false);
+        let dispatcher = Dispatcher {
+            store: Arc::clone(&store),
+            logs: Arc::clone(&logs),
+            clock: Arc::clone(&clock),
+            sink,
+            executor: Arc::clone(&executor),
+        };
+        let writer = Writer {
+            machine,
+            store,
+            logs: Arc::clone(&logs),
+            inbox: Arc::clone(&inbox),
+            clock,
+            effects,
+            events,
+            under_way: under_way_sender,
+        };
+        let compiler = Arc::clone(&executor);
+        let others = vec![
+            spawn("dispatcher", move || dispatcher.run(effects_receiver)),
+            spawn("log-sync", move || sync_logs(&logs)),
+            spawn("compiler", move || modules.compile_in_background(&compilations, &*compiler)),
+        ];
+        let writer = spawn("writer", move || run_writer(writer, &inbox, &ended_sender));
+        let handle = Handle { shared: Arc::new(shared) };
+        Ok(Self { handle, executor, writer, others, under_way, ended })
+    }
+
+    /// A handle for the API server.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Resolves when the writer has ended: after [`Controller::shutdown`], or because the store
+    /// failed and the process must end.
+    pub async fn ended(&self) {
+        let mut ended = self.ended.clone();
+        // An error means the writer's thread is gone, which is the same.
+        drop(ended.wait_for(|ended| *ended).await);
+    }
+
+    /// Takes no new work, lets running attempts end for at most `patience`, then ends them (they
+    /// count as interrupted), commits and stops.
+    pub async fn shutdown(self, patience: Duration) {
+        self.handle.shared.inbox.drain();
+        let mut under_way = self.under_way.clone();
+        let idle = tokio::time::timeout(patience, under_way.wait_for(|attempts| *attempts == 0)).await.is_ok();
+        if !idle {
+            tracing::info!(attempts = *under_way.borrow(), "ending attempts that are still under way");
+        }
+        let Self { handle, executor, writer, others, .. } = self;
+        let joined = tokio::task::spawn_blocking(move || {
+            executor.shutdown();
+            handle.shared.inbox.close();
+            let mut panicked = writer.join().is_err();
+            handle.shared.logs.close();
+            handle.shared.modules.close();
+            drop((executor, handle));
+            for thread in others {
+                panicked |= thread.join().is_err();
+            }
+            panicked
+        });
+        if joined.await.unwrap_or(true) {
+            tracing::error!("a thread of the controller had panicked");
+        }
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work).expect("the process can have a few threads")
+}
+
+/// Says that the writer has ended however it ended, a panic included.
+struct EndGuard<'a>(&'a watch::Sender<bool>, &'a Inbox);
+
+impl Drop for EndGuard<'_> {
+    fn drop(&mut self) {
+        self.1.close();
+        self.0.send_replace(true);
+    }
+}
+
+fn run_writer(writer: Writer, inbox: &Inbox, ended: &watch::Sender<bool>) {
+    let _guard = EndGuard(ended, inbox);
+    if let Err(error) = writer.run() {
+        tracing::error!(error = ?error, "the store failed; the node must end");
+    }
+}
+
+fn sync_logs(logs: &LogStore) {
+    loop {
+        match logs.sync_next(LOG_SYNC_PAUSE) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                tracing::error!(%error, "logs can't be synced to disk");
+                return;
+            }
+        }
+    }
+}
+
+/// The machine as the rows have it. Attempts under way died with the last process: their logs are
+/// read back, and they are reported lost with the writer's first batch.
+fn restore(
+    store: &Store,
+    logs: &LogStore,
+    inbox: &Inbox,
+    node: Node,
+    clock: &dyn Clock,
+) -> Result<StateMachine, StartError> {
+    let snapshot = store.snapshot()?;
+    let records = snapshot.live_records()?;
+    let mut streams = Vec::new();
+    for record in &records {
+        let Record::Job(job, progress) = record else {
+            continue;
+        };
+        let JobState::Running { attempt, started_at, .. } = &progress.state else {
+            continue;
+        };
+        if let Some(definition) = snapshot.definition(&job.definition, job.revision)? {
+            let target = log_target(job, &definition, attempt.number);
+            streams.push((*attempt, target.group, target.stream, *started_at));
+        }
+    }
+    logs.recover(streams).map_err(|error| StartError::Read(ReadError(Box::new(error))))?;
+    let mut machine = StateMachine::restore(node, records)?;
+    let lost: Vec<_> = machine.attempts_under_way().collect();
+    if !lost.is_empty() {
+        tracing::info!(attempts = lost.len(), "attempts were interrupted when the node went down");
+    }
+    for attempt in lost {
+        let log = logs.seal(attempt, clock.now()).map_err(|error| StartError::Read(ReadError(Box::new(error))))?;
+        let report = Report { attempt, event: AttemptEvent::Ended(Ending::Lost) };
+        inbox.report(IncomingReport { report, log: log.filter(|stream| stream.info().events > 0) });
+    }
+    if machine.is_blank() {
+        let commands = first_start();
+        apply_at_start(&mut machine, store, commands, clock.now())
+            .map_err(|error: Fatal| StartError::FirstCommit(Box::new(error)))?;
+    }
+    Ok(machine)
+}
+
+/// The environment and the queue that a first start makes, so that the first submit needs nothing.
+fn first_start() -> Vec<Command> {
+    let name = Name::parse("default").expect("a valid name");
+    let environment = ComputeEnvironment {
+        name: name.clone(),
+        uuid: uuid::Uuid::new_v4().to_string(),
+        state: Enablement::Enabled,
+        lifecycle: Lifecycle::Valid,
+        kind: EnvironmentKind::Managed {
+            platform: Platform::Ec2,
+            max_vcpus: DEFAULT_MAX_VCPUS,
+            resources: Document::default(),
+        },
+        rest: Document::default(),
+    };
+    let queue = NewQueue {
+        name: name.clone(),
+        state: Enablement::Enabled,
+        priority: 1,
+        environments: vec![EnvironmentOrder { order: 1, environment: name }],
+        rest: Document::default(),
+    };
+    vec![
+        Command::CreateComputeEnvironment { environment: Box::new(environment), tags: Tags::default() },
+        Command::CreateJobQueue { queue: Box::new(queue), tags: Tags::default() },
+    ]
+}

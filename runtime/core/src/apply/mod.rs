@@ -1,0 +1,8 @@
+//! A file for each family of commands. Each handler checks everything, then changes.
+
+mod attempt;
+mod definition;
+mod environment;
+mod job;
+mod queue;
+mod tag;

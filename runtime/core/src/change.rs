@@ -1,0 +1,76 @@
+//! Rows to write, and what is read back of them at start.
+
+use crate::definition::JobDefinition;
+use crate::environment::ComputeEnvironment;
+use crate::id::JobId;
+use crate::job::{Job, JobProgress, JobStatus};
+use crate::machine::DefinitionHead;
+use crate::module::{Module, ModuleName};
+use crate::name::Name;
+use crate::queue::JobQueue;
+use crate::tags::{ResourceKey, Tags};
+
+/// One row to put or to delete. The store writes them in order, in one transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Put a compute environment.
+    PutEnvironment(Box<ComputeEnvironment>),
+    /// Delete one and its tags.
+    DeleteEnvironment(Name),
+    /// Put a queue.
+    PutQueue(Box<JobQueue>),
+    /// Delete one and its tags. Its jobs' rows stay.
+    DeleteQueue(Name),
+    /// Put a revision.
+    PutDefinition(Box<JobDefinition>),
+    /// Put what is known of all revisions of a name.
+    PutDefinitionHead(Name, DefinitionHead),
+    /// Write what was submitted. Once for each job; never changes.
+    InsertJob(Box<Job>),
+    /// Write where a job is. `previous` is the status its index entry stands under, `None` right
+    /// after `InsertJob`.
+    PutProgress {
+        /// Which job.
+        job: JobId,
+        /// `uid` of its queue.
+        queue_uid: u64,
+        /// When it was created: the order of its index.
+        created_at: crate::time::Timestamp,
+        /// The status before.
+        previous: Option<JobStatus>,
+        /// Where it is now.
+        progress: Box<JobProgress>,
+    },
+    /// Put a resource's tags whole; empty ones delete the row.
+    PutTags(ResourceKey, Tags),
+    /// Put a module's name.
+    PutModule(Module),
+    /// Delete a module's name.
+    DeleteModule(ModuleName),
+    /// Put the counters.
+    PutCounters(Counters),
+}
+
+/// Numbers that only ever rise, across restarts too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Next place in the order of submission.
+    pub next_order: u64,
+    /// Next generation of an attempt.
+    pub next_generation: u64,
+    /// Next uid of a queue.
+    pub next_queue_uid: u64,
+}
+
+/// What a machine is restored from: the rows of everything that is live, in any order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// A compute environment.
+    Environment(Box<ComputeEnvironment>),
+    /// A queue.
+    Queue(Box<JobQueue>),
+    /// A job that has not ended.
+    Job(Box<Job>, Box<JobProgress>),
+    /// The counters.
+    Counters(Counters),
+}

@@ -1,0 +1,159 @@
+//! What goes into the machine: calls of clients, reports of executors, the clock.
+
+use std::collections::BTreeMap;
+
+use crate::definition::{ContainerOverrides, DefinitionSpec};
+use crate::document::Document;
+use crate::environment::{ComputeEnvironment, EnvironmentUpdate};
+use crate::id::JobId;
+use crate::job::retry::RetryStrategy;
+use crate::module::{Module, ModuleName};
+use crate::name::{JobName, Name};
+use crate::queue::{NewQueue, QueueUpdate};
+use crate::report::Report;
+use crate::tags::{ResourceKey, Tags};
+
+/// One input. Everything in it was validated by the types it is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// CreateComputeEnvironment.
+    CreateComputeEnvironment {
+        /// As it shall be.
+        environment: Box<ComputeEnvironment>,
+        /// Its tags.
+        tags: Tags,
+    },
+    /// UpdateComputeEnvironment.
+    UpdateComputeEnvironment(Box<EnvironmentUpdate>),
+    /// DeleteComputeEnvironment; of what is not there it is done already.
+    DeleteComputeEnvironment {
+        /// Which one.
+        name: Name,
+    },
+    /// CreateJobQueue.
+    CreateJobQueue {
+        /// As it shall be.
+        queue: Box<NewQueue>,
+        /// Its tags.
+        tags: Tags,
+    },
+    /// UpdateJobQueue.
+    UpdateJobQueue(Box<QueueUpdate>),
+    /// DeleteJobQueue; of what is not there it is done already. Its jobs end.
+    DeleteJobQueue {
+        /// Which one.
+        name: Name,
+    },
+    /// RegisterJobDefinition.
+    RegisterJobDefinition {
+        /// Shared by all revisions.
+        name: Name,
+        /// The new revision.
+        spec: Box<DefinitionSpec>,
+        /// Tags of the new revision.
+        tags: Tags,
+    },
+    /// DeregisterJobDefinition.
+    DeregisterJobDefinition {
+        /// Which name.
+        name: Name,
+        /// Which revision.
+        revision: u32,
+    },
+    /// SubmitJob.
+    SubmitJob(Box<Submission>),
+    /// CancelJob: ends a job that has not begun to start; leaves any other alone.
+    CancelJob {
+        /// Which one.
+        job: JobId,
+        /// Becomes its statusReason.
+        reason: String,
+    },
+    /// TerminateJob: ends a job whatever it does.
+    TerminateJob {
+        /// Which one.
+        job: JobId,
+        /// Becomes its statusReason.
+        reason: String,
+    },
+    /// TagResource.
+    TagResource {
+        /// What to tag.
+        resource: ResourceKey,
+        /// Tags to set over the present ones.
+        tags: Tags,
+    },
+    /// UntagResource.
+    UntagResource {
+        /// What to untag.
+        resource: ResourceKey,
+        /// Keys to remove; unknown ones are fine.
+        keys: Vec<String>,
+    },
+    /// A module's bytes are stored: give them this name.
+    PutModule(Module),
+    /// Forget a module's name.
+    DeleteModule {
+        /// Which name.
+        name: ModuleName,
+    },
+    /// An executor reports.
+    Report(Report),
+    /// Nothing but the passing of time.
+    Tick,
+}
+
+/// SubmitJob.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// Drawn by the caller.
+    pub id: JobId,
+    /// Not unique.
+    pub name: JobName,
+    /// The queue.
+    pub queue: Name,
+    /// The definition.
+    pub definition: DefinitionReference,
+    /// Values for `Ref::` placeholders, over the definition's.
+    pub parameters: BTreeMap<String, String>,
+    /// Jobs that must succeed first.
+    pub depends_on: Vec<JobId>,
+    /// Over the definition's container.
+    pub overrides: ContainerOverrides,
+    /// Instead of the definition's.
+    pub retry: Option<RetryStrategy>,
+    /// attemptDurationSeconds instead of the definition's.
+    pub timeout_seconds: Option<u32>,
+    /// Instead of the definition's.
+    pub propagate_tags: Option<bool>,
+    /// Its tags.
+    pub tags: Tags,
+    /// Other members, answered as they came.
+    pub rest: Document,
+}
+
+/// How a submit names its definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DefinitionReference {
+    /// The name.
+    pub name: Name,
+    /// `None` is the latest ACTIVE revision.
+    pub revision: Option<u32>,
+}
+
+/// What a client's command comes to, when it is not rejected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// Done, and there is nothing to say about it.
+    Done,
+    /// A revision was registered.
+    Registered {
+        /// Its number.
+        revision: u32,
+    },
+    /// A module's name was forgotten.
+    ModuleDeleted {
+        /// What it named.
+        digest: crate::id::Digest,
+    },
+}

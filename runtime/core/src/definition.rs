@@ -1,0 +1,379 @@
+//! Job definitions and what a submit may override of them.
+
+use std::collections::BTreeMap;
+
+use crate::document::Document;
+use crate::job::retry::RetryStrategy;
+use crate::limits;
+use crate::name::Name;
+use crate::rejection::Rejection;
+use crate::resource::{Resources, Vcpus};
+
+/// One revision of a job definition. All but its status is immutable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobDefinition {
+    /// The name that all its revisions share.
+    pub name: Name,
+    /// Counts from 1 and goes on after deregistering.
+    pub revision: u32,
+    /// Whether jobs may be submitted with it.
+    pub status: DefinitionStatus,
+    /// What RegisterJobDefinition gave.
+    pub spec: DefinitionSpec,
+}
+
+/// The two statuses of a revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DefinitionStatus {
+    /// Registered.
+    Active,
+    /// Deregistered: listed still, refused on submit.
+    Inactive,
+}
+
+/// What RegisterJobDefinition gave, validated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DefinitionSpec {
+    /// Container or one of the shapes this node registers but can't run yet.
+    pub shape: JobShape,
+    /// Defaults for `Ref::` placeholders.
+    pub parameters: BTreeMap<String, String>,
+    /// Absent when not given.
+    pub retry: Option<RetryStrategy>,
+    /// attemptDurationSeconds, from 1. Absent when not given.
+    pub timeout_seconds: Option<u32>,
+    /// Absent when not given.
+    pub propagate_tags: Option<bool>,
+    /// 0 to 9999; absent when not given.
+    pub scheduling_priority: Option<u32>,
+    /// As given: `EC2`, `FARGATE`.
+    pub platform_capabilities: Vec<String>,
+    /// Other top-level members, answered as they came (`ecsProperties`, `nodeProperties`, ...).
+    pub rest: Document,
+}
+
+/// What kind of job a definition describes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobShape {
+    /// `containerProperties`: one WASM module.
+    Container(Box<ContainerProperties>),
+    /// Kept and described; a submit is refused with this member's name.
+    NotRunnable {
+        /// `nodeProperties`, `ecsProperties` or `eksProperties`.
+        member: String,
+        /// The `type` as given: `container` or `multinode`.
+        kind: String,
+    },
+}
+
+/// `containerProperties`, the members that decide something typed, the others in `rest`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ContainerProperties {
+    /// Image reference as given.
+    pub image: String,
+    /// With `Ref::` placeholders in place.
+    pub command: Vec<String>,
+    /// In the order given.
+    pub environment: Vec<EnvironmentVariable>,
+    /// In the order and spelling given.
+    pub resource_requirements: Vec<ResourceRequirement>,
+    /// Deprecated member.
+    pub vcpus: Option<u32>,
+    /// Deprecated member, MiB.
+    pub memory: Option<u32>,
+    /// Where volumes appear to the job.
+    pub mount_points: Vec<MountPoint>,
+    /// Named volumes.
+    pub volumes: Vec<Volume>,
+    /// Log driver and options.
+    pub log: Option<LogConfiguration>,
+    /// What the job needs beyond its own sandbox, decided at registration from the members in
+    /// `rest`; an attempt on a node that can't give it fails in STARTING.
+    pub needs: Vec<Need>,
+    /// Every other member, answered as it came.
+    pub rest: Document,
+}
+
+/// A need that a node may be unable to meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    /// Names the member and what it asks for, for the ResourceInitializationError.
+    pub what: String,
+}
+
+/// One environment variable. A missing value is an empty one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvironmentVariable {
+    /// Never empty, no `=`, no NUL; never begins with `AWS_BATCH`.
+    pub name: String,
+    /// Any text without NUL.
+    pub value: String,
+}
+
+/// One entry of `resourceRequirements`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResourceRequirement {
+    /// Which resource.
+    pub kind: ResourceKind,
+    /// Decimal text, as given.
+    pub value: String,
+}
+
+/// The types of `resourceRequirements`; FUEL is this product's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ResourceKind {
+    /// In steps of 0.25.
+    Vcpu,
+    /// In MiB.
+    Memory,
+    /// Whole devices.
+    Gpu,
+    /// wasmtime fuel units for one attempt.
+    Fuel,
+}
+
+impl ResourceKind {
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Vcpu => "VCPU",
+            Self::Memory => "MEMORY",
+            Self::Gpu => "GPU",
+            Self::Fuel => "FUEL",
+        }
+    }
+
+    /// From the word on the wire.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Vcpu, Self::Memory, Self::Gpu, Self::Fuel].into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// One entry of `mountPoints`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountPoint {
+    /// Absolute path inside the job.
+    pub container_path: Option<String>,
+    /// Absent means writable.
+    pub read_only: Option<bool>,
+    /// Name of a volume.
+    pub source_volume: Option<String>,
+}
+
+/// One entry of `volumes`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// What mount points refer to.
+    pub name: Option<String>,
+    /// What stands behind it.
+    pub source: VolumeSource,
+}
+
+/// What stands behind a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VolumeSource {
+    /// Neither host nor EFS: an empty folder that lives as long as the attempt.
+    Empty,
+    /// `host` given without a path: the same.
+    EmptyHost,
+    /// `host.sourcePath`: a folder of this machine, if its owner allows it.
+    Host(String),
+    /// `efsVolumeConfiguration`, as its JSON text; no node has one to give.
+    Efs(String),
+}
+
+/// `logConfiguration`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfiguration {
+    /// As given; all but `awslogs` are stored and logged as awslogs.
+    pub driver: String,
+    /// As given.
+    pub options: BTreeMap<String, String>,
+    /// Other members, answered as they came.
+    pub rest: Document,
+}
+
+/// `containerOverrides` of a submit.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ContainerOverrides {
+    /// Replaces the definition's command whole.
+    pub command: Option<Vec<String>>,
+    /// Laid over the definition's by name.
+    pub environment: Vec<EnvironmentVariable>,
+    /// Laid over the definition's by type.
+    pub resource_requirements: Vec<ResourceRequirement>,
+    /// Deprecated; doesn't override a VCPU requirement of the definition `[API]`.
+    pub vcpus: Option<u32>,
+    /// Deprecated, MiB; doesn't override a MEMORY requirement of the definition `[API]`.
+    pub memory: Option<u32>,
+    /// `instanceType`, answered as it came.
+    pub rest: Document,
+}
+
+impl ContainerProperties {
+    /// The container as a job runs it: these properties with a submit's overrides over them.
+    #[must_use]
+    pub fn with_overrides(&self, overrides: &ContainerOverrides) -> Self {
+        let mut merged = self.clone();
+        if let Some(command) = &overrides.command {
+            merged.command.clone_from(command);
+        }
+        for variable in &overrides.environment {
+            match merged.environment.iter_mut().find(|known| known.name == variable.name) {
+                Some(known) => known.value.clone_from(&variable.value),
+                None => merged.environment.push(variable.clone()),
+            }
+        }
+        for requirement in &overrides.resource_requirements {
+            merged.set_requirement(requirement.clone());
+        }
+        if overrides.vcpus.is_some() && self.requirement(ResourceKind::Vcpu).is_none() {
+            merged.vcpus = overrides.vcpus;
+        }
+        if overrides.memory.is_some() && self.requirement(ResourceKind::Memory).is_none() {
+            merged.memory = overrides.memory;
+        }
+        merged.rest.merge(overrides.rest.clone());
+        merged
+    }
+
+    fn set_requirement(&mut self, requirement: ResourceRequirement) {
+        match self.resource_requirements.iter_mut().find(|known| known.kind == requirement.kind) {
+            Some(known) => *known = requirement,
+            None => self.resource_requirements.push(requirement),
+        }
+    }
+
+    /// The text of a requirement, where there is one.
+    pub fn requirement(&self, kind: ResourceKind) -> Option<&str> {
+        self.resource_requirements.iter().find(|known| known.kind == kind).map(|known| known.value.as_str())
+    }
+
+    /// What an attempt holds of the node.
+    ///
+    /// # Errors
+    /// VCPU or MEMORY is given nowhere, or a value is out of bounds.
+    pub fn resources(&self) -> Result<Resources, Rejection> {
+        let vcpus = match (self.requirement(ResourceKind::Vcpu), self.vcpus) {
+            (Some(text), _) => parse_requirement::<Vcpus>(ResourceKind::Vcpu, text)?,
+            (None, Some(vcpus)) if vcpus > 0 => Vcpus::whole(vcpus),
+            (None, Some(_)) => {
+                return Err(Rejection::BadRequirement { kind: ResourceKind::Vcpu, value: "0".to_owned() });
+            }
+            (None, None) => {
+                return Err(Rejection::MissingRequirement { kind: ResourceKind::Vcpu });
+            }
+        };
+        let memory_mib = match (self.requirement(ResourceKind::Memory), self.memory) {
+            (Some(text), _) => parse_requirement::<u64>(ResourceKind::Memory, text)?,
+            (None, Some(memory)) => u64::from(memory),
+            (None, None) => {
+                return Err(Rejection::MissingRequirement { kind: ResourceKind::Memory });
+            }
+        };
+        if !(limits::MIN_MEMORY_MIB..=u64::from(u32::MAX)).contains(&memory_mib) {
+            return Err(Rejection::BadRequirement { kind: ResourceKind::Memory, value: memory_mib.to_string() });
+        }
+        let gpus = match self.requirement(ResourceKind::Gpu) {
+            Some(text) => parse_requirement::<u16>(ResourceKind::Gpu, text)?,
+            None => 0,
+        };
+        if let Some(text) = self.requirement(ResourceKind::Fuel) {
+            parse_requirement::<u64>(ResourceKind::Fuel, text)?;
+        }
+        Ok(Resources { vcpus, memory_mib, gpus: u32::from(gpus) })
+    }
+}
+
+fn parse_requirement<T: std::str::FromStr>(kind: ResourceKind, text: &str) -> Result<T, Rejection> {
+    // `u64::from_str` takes a leading plus sign; Batch's values are plain digits.
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    text.parse()
+        .ok()
+        .filter(|_| plain)
+        .ok_or_else(|| Rejection::BadRequirement { kind, value: crate::name::shortened(text) })
+}
+
+/// Replaces each `Ref::name` in each element; an unknown name stays as it is. A name is the
+/// longest run of letters, digits, hyphens and underscores behind `Ref::`.
+pub fn substitute(command: &[String], parameters: &BTreeMap<String, String>) -> Vec<String> {
+    command.iter().map(|element| substitute_element(element, parameters)).collect()
+}
+
+fn substitute_element(element: &str, parameters: &BTreeMap<String, String>) -> String {
+    let mut out = String::with_capacity(element.len());
+    let mut rest = element;
+    while let Some(at) = rest.find("Ref::") {
+        out.push_str(&rest[..at]);
+        let behind = &rest[at + "Ref::".len()..];
+        let end = behind.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_')).unwrap_or(behind.len());
+        match parameters.get(&behind[..end]) {
+            Some(value) => out.push_str(value),
+            None => out.push_str(&rest[at..at + "Ref::".len() + end]),
+        }
+        rest = &behind[end..];
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn requirement(kind: ResourceKind, value: &str) -> ResourceRequirement {
+        ResourceRequirement { kind, value: value.to_owned() }
+    }
+
+    fn variable(name: &str, value: &str) -> EnvironmentVariable {
+        EnvironmentVariable { name: name.to_owned(), value: value.to_owned() }
+    }
+
+    #[test]
+    fn every_placeholder_of_an_element_is_replaced() {
+        let parameters =
+            BTreeMap::from([("in".to_owned(), "a.txt".to_owned()), ("n".to_owned(), "Ref::in".to_owned())]);
+        let command = ["--in=Ref::in,Ref::n", "Ref::unset", "Ref::", "xRef::in.gz"].map(str::to_owned);
+        assert_eq!(substitute(&command, &parameters), ["--in=a.txt,Ref::in", "Ref::unset", "Ref::", "xa.txt.gz"]);
+    }
+
+    #[test]
+    fn overrides_lie_over_the_definition() {
+        let definition = ContainerProperties {
+            command: vec!["a".to_owned()],
+            environment: vec![variable("A", "1"), variable("B", "2")],
+            resource_requirements: vec![requirement(ResourceKind::Vcpu, "1")],
+            memory: Some(64),
+            ..ContainerProperties::default()
+        };
+        let merged = definition.with_overrides(&ContainerOverrides {
+            environment: vec![variable("B", "3"), variable("C", "4")],
+            resource_requirements: vec![requirement(ResourceKind::Gpu, "1")],
+            vcpus: Some(8),
+            memory: Some(128),
+            ..ContainerOverrides::default()
+        });
+        assert_eq!(merged.command, ["a"]);
+        assert_eq!(merged.environment, [variable("A", "1"), variable("B", "3"), variable("C", "4")]);
+        let resources = merged.resources().unwrap();
+        assert_eq!(resources, Resources { vcpus: Vcpus::whole(1), memory_mib: 128, gpus: 1 });
+    }
+
+    #[test]
+    fn requirements_out_of_bounds_are_refused() {
+        for (kind, value) in [
+            (ResourceKind::Vcpu, "0"),
+            (ResourceKind::Memory, "3"),
+            (ResourceKind::Memory, "+64"),
+            (ResourceKind::Memory, "99999999999"),
+            (ResourceKind::Gpu, "-1"),
+            (ResourceKind::Fuel, "x"),
+        ] {
+            let mut properties =
+                ContainerProperties { vcpus: Some(1), memory: Some(4), ..ContainerProperties::default() };
+            assert!(properties.resources().is_ok());
+            properties.set_requirement(requirement(kind, value));
+            assert!(matches!(properties.resources(), Err(Rejection::BadRequirement { .. })), "{kind:?} {value}");
+        }
+    }
+}

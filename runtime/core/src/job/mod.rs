@@ -1,0 +1,129 @@
+//! Jobs: what was submitted, and where it is.
+
+pub mod retry;
+pub mod state;
+
+use std::collections::BTreeMap;
+
+use crate::definition::ContainerOverrides;
+use crate::document::Document;
+use crate::id::{Digest, JobId};
+use crate::name::{JobName, Name};
+use crate::resource::Resources;
+use crate::time::Timestamp;
+pub use retry::RetryStrategy;
+pub use state::{JobState, JobStatus, StopCause};
+
+/// A job as submitted, resolved against its definition. Never changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// Its name.
+    pub name: JobName,
+    /// Its queue, by name.
+    pub queue: Name,
+    /// `uid` of the queue.
+    pub queue_uid: u64,
+    /// Place in the order of submission.
+    pub order: u64,
+    /// The definition's name.
+    pub definition: Name,
+    /// The revision it resolved to at submit.
+    pub revision: u32,
+    /// When it was submitted.
+    pub created_at: Timestamp,
+    /// The definition's with the submit's over them.
+    pub parameters: BTreeMap<String, String>,
+    /// Jobs that must succeed first.
+    pub depends_on: Vec<JobId>,
+    /// The submit's own; laid over the definition's container when it is read or run.
+    pub overrides: ContainerOverrides,
+    /// What an attempt holds.
+    pub resources: Resources,
+    /// The submit's, else the definition's.
+    pub retry: Option<RetryStrategy>,
+    /// The submit's, else the definition's.
+    pub timeout_seconds: Option<u32>,
+    /// The submit's, else the definition's.
+    pub propagate_tags: Option<bool>,
+    /// Other members of the submit, answered as they came.
+    pub rest: Document,
+}
+
+/// Where a job is and has been.
+#[derive(Debug, PartialEq, Eq)]
+pub struct JobProgress {
+    /// The state.
+    pub state: JobState,
+    /// Ended attempts, oldest first.
+    pub attempts: Vec<AttemptRecord>,
+    /// `statusReason`, where there is one.
+    pub status_reason: Option<String>,
+    /// Attempts that the node went down under.
+    pub interruptions: u32,
+    /// Attempts that don't count against `retryStrategy.attempts`.
+    pub uncounted: u32,
+    /// Who ended it, if a client did.
+    pub ended_by: EndedBy,
+}
+
+/// Whether a client's call ended (or is ending) the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndedBy {
+    /// None did.
+    Itself,
+    /// CancelJob: `isCancelled`.
+    Cancel,
+    /// TerminateJob: `isTerminated`.
+    Terminate,
+}
+
+/// One attempt that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptRecord {
+    /// STARTING to RUNNING; absent when it never ran.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub stopped_at: Timestamp,
+    /// Absent when it never ran or was lost.
+    pub exit_code: Option<u8>,
+    /// `container.reason`.
+    pub reason: Option<String>,
+    /// `statusReason` of the attempt.
+    pub status_reason: String,
+    /// What the image turned out to be.
+    pub image_digest: Option<Digest>,
+}
+
+impl JobProgress {
+    /// A new job's.
+    pub(crate) fn submitted() -> Self {
+        Self {
+            state: JobState::Submitted,
+            attempts: Vec::new(),
+            status_reason: None,
+            interruptions: 0,
+            uncounted: 0,
+            ended_by: EndedBy::Itself,
+        }
+    }
+
+    /// A copy for a row or a reader. The allocation in it is never given back.
+    pub(crate) fn copy_for_row(&self) -> Self {
+        Self {
+            state: self.state.copy_for_row(),
+            attempts: self.attempts.clone(),
+            status_reason: self.status_reason.clone(),
+            interruptions: self.interruptions,
+            uncounted: self.uncounted,
+            ended_by: self.ended_by,
+        }
+    }
+}
+
+impl Clone for JobProgress {
+    fn clone(&self) -> Self {
+        self.copy_for_row()
+    }
+}

@@ -1,0 +1,45 @@
+//! Every bound of the domain, with its source. `[API]` is the Batch service model of botocore,
+//! `[UG]` the AWS Batch User Guide ("AWS Batch service quotas" unless another page is named).
+
+/// Longest job, queue, environment and definition name, in characters `[API]`.
+pub const NAME_CHARS: usize = 128;
+/// Job definition document, bytes of JSON `[UG]`.
+pub const DEFINITION_BYTES: usize = 24 * 1024;
+/// SubmitJob payload, bytes of JSON `[UG]`.
+pub const SUBMIT_BYTES: usize = 30 * 1024;
+/// Container overrides, serialised; text observed at AWS: `Container Overrides length must be at
+/// most 8192`.
+pub const OVERRIDES_BYTES: usize = 8192;
+/// Jobs that one job may depend on. AWS takes 20 `[API]`; its own fleet's bound, ours to exceed.
+pub const DEPENDENCIES: usize = 1000;
+/// Compute environments of one queue `[UG]`.
+pub const ENVIRONMENTS_PER_QUEUE: usize = 3;
+/// Retry attempts `[API]` RetryStrategy.
+pub const RETRY_ATTEMPTS: std::ops::RangeInclusive<u32> = 1..=10;
+/// evaluateOnExit entries `[API]` RetryStrategy.
+pub const EXIT_RULES: usize = 5;
+/// Pattern of an evaluateOnExit condition, characters `[API]`.
+pub const EXIT_PATTERN_CHARS: usize = 512;
+/// Shortest attempt timeout in seconds. AWS wants 60 `[API]` JobTimeout; ours to exceed.
+pub const MIN_TIMEOUT_SECONDS: u32 = 1;
+/// Smallest container memory in MiB `[API]` ResourceRequirement.
+pub const MIN_MEMORY_MIB: u64 = 4;
+/// Largest vCPU requirement; keeps quarter steps far from overflow.
+pub const MAX_VCPUS: u32 = 1_000_000;
+/// Tags of one resource `[API]` TagrisTagsMap.
+pub const TAGS: usize = 50;
+/// Tag key, characters `[API]`.
+pub const TAG_KEY_CHARS: usize = 128;
+/// Tag value, characters `[API]`.
+pub const TAG_VALUE_CHARS: usize = 256;
+/// Reason of a cancel or terminate, characters `[API]`.
+pub const REASON_CHARS: usize = 1024;
+/// `container.reason` and an attempt's reason, characters `[API]`.
+pub const CONTAINER_REASON_CHARS: usize = 255;
+/// schedulingPriority `[API]`.
+pub const SCHEDULING_PRIORITY_MAX: u32 = 9999;
+/// Interruptions of one job that don't count as attempts; each further one does (the plan,
+/// "Interrupted attempts").
+pub const FREE_INTERRUPTIONS: u32 = 5;
+/// Module name and tag, characters each: an image reference has room for 255 `[API]`.
+pub const MODULE_NAME_CHARS: usize = 120;

@@ -1,0 +1,53 @@
+//! What an executor says of an attempt. Reports may come late, twice or never; the machine copes.
+
+use crate::id::{AttemptId, Digest};
+
+/// Something happened to an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Which attempt; a report of any other than the job's current one is dropped.
+    pub attempt: AttemptId,
+    /// What happened.
+    pub event: AttemptEvent,
+}
+
+/// The two things that can happen to an attempt once it was told to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AttemptEvent {
+    /// The program is about to run: STARTING becomes RUNNING.
+    Started {
+        /// What the image reference turned out to be, where it has a digest.
+        image_digest: Option<Digest>,
+    },
+    /// The attempt is over.
+    Ended(Ending),
+}
+
+/// How an attempt ended. The codes and reasons are fixed by the plan, since evaluateOnExit
+/// patterns match on them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// The program ended by itself.
+    Exited {
+        /// 0 to 255.
+        exit_code: u8,
+        /// Only where the full value did not fit the exit code.
+        reason: Option<String>,
+    },
+    /// A trap, out of memory, or a worker that crashed.
+    Failed {
+        /// 134 for a trap, 137 for memory, 128 + signal for a crash.
+        exit_code: u8,
+        /// Becomes `container.reason`.
+        reason: String,
+    },
+    /// It never ran: no exit code, no startedAt, statusReason `Task failed to start`.
+    CouldNotStart {
+        /// Becomes `container.reason`.
+        reason: String,
+    },
+    /// Ended because the machine asked for it.
+    Stopped,
+    /// The node went down under it.
+    Lost,
+}

@@ -1,0 +1,132 @@
+//! From a [`Program`](crate::Program) to a digest and something to compile.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
+
+use wasmbatch_core::Digest;
+use wasmbatch_jail::{AllowedFolders, OpenError};
+
+use crate::cache::{CompiledCache, Temporary, checksum};
+
+/// Largest module file taken from a folder.
+const MAX_FILE_BYTES: u64 = 1024 * 1024 * 1024;
+/// Files whose digest is remembered.
+const REMEMBERED: usize = 1024;
+/// A file changed more recently than this may change again without its times showing it.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// Uploaded modules, and the digests of files seen in folders.
+#[derive(Debug)]
+pub(crate) struct Programs {
+    stored: PathBuf,
+    seen: Mutex<HashMap<Identity, Digest>>,
+}
+
+/// A file in one state: any change of content changes this once the file has settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// A program file, found.
+#[derive(Debug)]
+pub(crate) enum FoundFile {
+    /// Seen before in this state.
+    Known(Digest),
+    /// Copied, and hashed as copied: nobody else can change the copy before it is compiled.
+    Copied(Digest, Temporary),
+}
+
+impl Programs {
+    pub(crate) fn new(data_dir: &Path) -> Self {
+        Self { stored: data_dir.join("modules").join("sha256"), seen: Mutex::default() }
+    }
+
+    /// Opens an uploaded module.
+    pub(crate) fn open_stored(&self, digest: &Digest) -> io::Result<File> {
+        File::open(self.stored.join(digest.hex()))
+    }
+
+    /// Finds a program file below an allowed folder. The error is fit for a reason.
+    pub(crate) fn find_file(
+        &self,
+        path: &Path,
+        allowed: &AllowedFolders,
+        cache: &CompiledCache,
+    ) -> Result<FoundFile, String> {
+        let shown = path.display();
+        let file = allowed.open_file(path).map_err(|error| refusal("program file", path, &error))?;
+        let failed = |error: io::Error| format!("program file {shown} cannot be read: {error}");
+        let identity = Identity::of(&file).map_err(failed)?;
+        if identity.bytes > MAX_FILE_BYTES {
+            return Err(format!("program file {shown} is larger than {MAX_FILE_BYTES} bytes"));
+        }
+        if let Some(digest) = self.seen.lock().expect("no holder of this lock panics").get(&identity) {
+            return Ok(FoundFile::Known(*digest));
+        }
+        let mut copy = cache.temporary().map_err(failed)?;
+        io::copy(&mut io::Read::take(&file, MAX_FILE_BYTES), &mut copy.file).map_err(failed)?;
+        let digest = Digest::from_bytes(checksum(&copy.file).map_err(failed)?.0);
+        self.remember(identity, Identity::of(&file).map_err(failed)?, digest);
+        Ok(FoundFile::Copied(digest, copy))
+    }
+
+    /// Forgets what files were, so that they are copied again.
+    pub(crate) fn forget_files(&self) {
+        self.seen.lock().expect("no holder of this lock panics").clear();
+    }
+
+    fn remember(&self, before: Identity, after: Identity, digest: Digest) {
+        if before != after || !after.is_settled() {
+            return;
+        }
+        let mut seen = self.seen.lock().expect("no holder of this lock panics");
+        if seen.len() >= REMEMBERED {
+            seen.clear();
+        }
+        seen.insert(after, digest);
+    }
+}
+
+impl Identity {
+    fn of(file: &File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+
+    /// Compared with the file system's clock, not with any the core knows.
+    fn is_settled(&self) -> bool {
+        let Ok(seconds) = u64::try_from(self.changed.0) else { return false };
+        let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        SystemTime::now().duration_since(changed).is_ok_and(|age| age > SETTLED)
+    }
+}
+
+/// Why a path can't be used, fit for a reason.
+pub(crate) fn refusal(what: &str, path: &Path, error: &OpenError) -> String {
+    let shown = path.display();
+    match error {
+        OpenError::Relative => format!("{what} {shown} is not an absolute path"),
+        OpenError::NotAllowed => format!("{what} {shown} is not below a folder that this node allows"),
+        OpenError::Escapes => format!("{what} {shown} leads out of the folder that this node allows"),
+        OpenError::NotFound => format!("{what} {shown} does not exist"),
+        OpenError::NotAFolder => format!("{what} {shown} is not a folder"),
+        OpenError::NotAFile => format!("{what} {shown} is not a regular file"),
+        OpenError::Io(error) => format!("{what} {shown} cannot be opened: {error}"),
+    }
+}

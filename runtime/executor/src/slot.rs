@@ -1,0 +1,353 @@
+//! Slots: a thread each, with at most one worker process and one attempt.
+
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+
+use wasmbatch_core::{AttemptEvent, AttemptId, Digest, Ending};
+use wasmbatch_jail::Scratch;
+
+use crate::pool::{Reuse, Shared};
+use crate::program::refusal;
+use crate::reason::matchable;
+use crate::spec::{AttemptSpec, MountSource, OutputStream};
+use crate::worker::{Outcome, Progress, Ready, Worker};
+
+/// All slots of a pool, and the attempts that wait for one.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    slots: HashMap<u64, Slot>,
+    /// Idle ones, the one that was idle longest first.
+    idle: VecDeque<u64>,
+    queue: VecDeque<Ready>,
+    next_number: u64,
+    /// Threads that ended or are about to.
+    ended: Vec<JoinHandle<()>>,
+    closing: bool,
+}
+
+#[derive(Debug)]
+struct Slot {
+    thread: Option<JoinHandle<()>>,
+    /// The domain its worker ran for; `None` while it ran for nobody.
+    domain: Option<String>,
+    order: Option<Order>,
+    wake: Arc<Condvar>,
+}
+
+#[derive(Debug)]
+enum Order {
+    Run(Box<Ready>),
+    End,
+}
+
+/// What a slot's thread has in hand.
+#[derive(Debug)]
+struct Hands {
+    number: u64,
+    worker: Option<Worker>,
+    domain: Option<String>,
+}
+
+impl Slots {
+    pub(crate) fn new() -> Self {
+        Self { inner: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("no holder of this lock panics")
+    }
+
+    /// Takes an attempt back that waits for a slot.
+    pub(crate) fn forget(&self, attempt: AttemptId) {
+        self.lock().queue.retain(|ready| ready.spec.attempt != attempt);
+    }
+
+    /// Ends all slots once their attempts have ended, and joins their threads.
+    pub(crate) fn close(&self) {
+        let mut inner = self.lock();
+        inner.closing = true;
+        inner.queue.clear();
+        let Inner { slots, ended, .. } = &mut *inner;
+        for slot in slots.values_mut() {
+            if slot.order.is_none() {
+                slot.order = Some(Order::End);
+            }
+            slot.wake.notify_all();
+            ended.extend(slot.thread.take());
+        }
+        let threads = std::mem::take(&mut inner.ended);
+        drop(inner);
+        for thread in threads {
+            thread.join().expect("no thread of the pool panics");
+        }
+    }
+}
+
+impl Shared {
+    /// Gives an attempt to a slot or lets it wait for one.
+    pub(crate) fn dispatch(self: &Arc<Self>, ready: Ready) {
+        let mut inner = self.slots.lock();
+        if inner.closing {
+            drop(inner);
+            self.finish(ready.spec.attempt, Ending::Lost);
+            return;
+        }
+        if inner.queue.is_empty() {
+            if let Some(number) = inner.choose(&ready.spec, self.options.max_workers) {
+                inner.give(number, Order::Run(Box::new(ready)));
+                return;
+            }
+            if inner.slots.len() < self.options.max_workers {
+                let attempt = ready.spec.attempt;
+                if let Err(error) = self.add_slot(&mut inner, Some(ready), None) {
+                    drop(inner);
+                    let reason = format!("ResourceInitializationError: no thread for a worker: {error}");
+                    self.finish(attempt, Ending::CouldNotStart { reason: matchable(&reason) });
+                }
+                return;
+            }
+        }
+        if inner.queue.len() >= self.options.queue_capacity {
+            drop(inner);
+            self.queue_full(ready.spec.attempt);
+            return;
+        }
+        inner.queue.push_back(ready);
+    }
+
+    /// Adds an idle slot with a worker that ran nothing yet.
+    pub(crate) fn add_warm(self: &Arc<Self>, worker: Worker) {
+        let mut inner = self.slots.lock();
+        if let Err(error) = self.add_slot(&mut inner, None, Some(worker)) {
+            tracing::warn!(%error, "no thread for a warm worker");
+        }
+    }
+
+    fn add_slot(
+        self: &Arc<Self>,
+        inner: &mut Inner,
+        first: Option<Ready>,
+        worker: Option<Worker>,
+    ) -> std::io::Result<()> {
+        let threads = std::mem::take(&mut inner.ended);
+        inner.ended = threads.into_iter().filter(|thread| !thread.is_finished()).collect();
+        inner.next_number += 1;
+        let number = inner.next_number;
+        let shared = Arc::clone(self);
+        let hands = Hands { number, worker, domain: None };
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{number}"))
+            .spawn(move || shared.work(hands))?;
+        let slot = Slot {
+            thread: Some(thread),
+            domain: None,
+            order: first.map(|ready| Order::Run(Box::new(ready))),
+            wake: Arc::new(Condvar::new()),
+        };
+        inner.slots.insert(number, slot);
+        Ok(())
+    }
+
+    fn work(self: &Arc<Self>, mut hands: Hands) {
+        while let Some(ready) = self.next(&mut hands) {
+            self.run(&mut hands, ready);
+        }
+    }
+
+    /// The slot's next attempt; `None` when the slot is to end, which is then off the books.
+    fn next(self: &Arc<Self>, hands: &mut Hands) -> Option<Box<Ready>> {
+        let mut inner = self.slots.lock();
+        loop {
+            match inner.slots.get_mut(&hands.number)?.order.take() {
+                Some(Order::Run(ready)) => return Some(ready),
+                Some(Order::End) => break,
+                None => {}
+            }
+            if let Some(ready) = inner.queue.pop_front() {
+                return Some(Box::new(ready));
+            }
+            if hands.worker.is_none() || inner.closing {
+                break;
+            }
+            let slot = inner.slots.get_mut(&hands.number)?;
+            slot.domain.clone_from(&hands.domain);
+            let wake = Arc::clone(&slot.wake);
+            inner.idle.push_back(hands.number);
+            if inner.idle.len() > self.options.warm_workers
+                && let Some(longest) = inner.idle.pop_front()
+            {
+                inner.give(longest, Order::End);
+            }
+            inner = wake
+                .wait_while(inner, |inner| inner.has_no_order(hands.number))
+                .expect("no holder of this lock panics");
+        }
+        if let Some(slot) = inner.slots.remove(&hands.number) {
+            inner.ended.extend(slot.thread);
+        }
+        None
+    }
+
+    fn run(self: &Arc<Self>, hands: &mut Hands, ready: Box<Ready>) {
+        let attempt = ready.spec.attempt;
+        // A worker that was dead before it got the attempt is replaced once; a new one that is dead
+        // too has a reason that will not go away.
+        for _ in 0..2 {
+            if !self.is_wanted(attempt) {
+                return;
+            }
+            if let Err(reason) = self.provide_worker(hands, &ready.spec) {
+                self.finish(attempt, Ending::CouldNotStart { reason: matchable(&reason) });
+                return;
+            }
+            if self.run_once(hands, &ready) {
+                return;
+            }
+        }
+        let reason = "ResourceInitializationError: workers end before they run anything".to_owned();
+        self.finish(attempt, Ending::CouldNotStart { reason });
+    }
+
+    /// Sees to it that the slot has a worker that may run this attempt.
+    fn provide_worker(&self, hands: &mut Hands, spec: &AttemptSpec) -> Result<(), String> {
+        let other = hands.domain.as_ref().is_some_and(|domain| *domain != spec.trust_domain);
+        // Folders of the host are given to fresh workers only.
+        let used = hands.domain.is_some() && !spec.mounts.is_empty();
+        if other || used {
+            hands.worker = None;
+        }
+        if hands.worker.is_none() {
+            let failed = |error: &dyn std::fmt::Display| {
+                tracing::warn!(%error, "no worker can be begun");
+                format!("ResourceInitializationError: no worker can be begun: {error}")
+            };
+            let scratch = self.scratch.create().map_err(|error| failed(&error))?;
+            let mut worker = Worker::spawn(&self.launch(), Some(scratch)).map_err(|error| failed(&error))?;
+            let hello = worker.hello().map_err(|error| failed(&error))?;
+            if hello != self.hello {
+                return Err(failed(&"the program changed since this node started"));
+            }
+            hands.worker = Some(worker);
+            hands.domain = None;
+        }
+        if hands.domain.is_none() {
+            hands.domain = Some(spec.trust_domain.clone());
+        }
+        Ok(())
+    }
+
+    /// Runs the attempt on the slot's worker; `false` when that was dead before it got it.
+    fn run_once(&self, hands: &mut Hands, ready: &Ready) -> bool {
+        let attempt = ready.spec.attempt;
+        let worker = hands.worker.as_mut().expect("a worker was provided");
+        let folders = match self.open_mounts(&ready.spec, worker.scratch()) {
+            Ok(folders) => folders,
+            Err(reason) => {
+                self.finish(attempt, Ending::CouldNotStart { reason: matchable(&reason) });
+                return true;
+            }
+        };
+        if !self.begin_running(attempt, worker.killer()) {
+            return true;
+        }
+        let progress = AttemptProgress { shared: self, attempt, digest: ready.digest };
+        let reuse = match worker.run(ready, &folders, &progress) {
+            Outcome::Ended(ending) => self.finish(attempt, ending),
+            Outcome::Lost(ending) => {
+                // Reaped before its end is told: whoever hears of the end may count on it.
+                hands.worker = None;
+                self.finish(attempt, ending);
+                Reuse::No
+            }
+            Outcome::NotSent => {
+                hands.worker = None;
+                return false;
+            }
+        };
+        if reuse == Reuse::No || !ready.spec.mounts.is_empty() {
+            hands.worker = None;
+        }
+        true
+    }
+
+    fn open_mounts(&self, spec: &AttemptSpec, scratch: Option<&Scratch>) -> Result<Vec<OwnedFd>, String> {
+        let mut folders = Vec::with_capacity(spec.mounts.len());
+        let most = wasmbatch_jail::socket::MAX_DESCRIPTORS - 1;
+        if spec.mounts.len() > most {
+            return Err(format!("ResourceInitializationError: more than {most} mount points"));
+        }
+        for mount in &spec.mounts {
+            if !Path::new(&mount.container_path).is_absolute() {
+                let path = &mount.container_path;
+                return Err(format!("ResourceInitializationError: container path {path} is not absolute"));
+            }
+            let opened = match &mount.source {
+                MountSource::Host(path) => self
+                    .allowed
+                    .open_folder(path)
+                    .map_err(|error| format!("ResourceInitializationError: {}", refusal("folder", path, &error)))?,
+                MountSource::Empty => scratch
+                    .ok_or_else(|| "ResourceInitializationError: no scratch folder".to_owned())?
+                    .add_folder(folders.len())
+                    .map_err(|error| format!("ResourceInitializationError: no empty folder: {error}"))?,
+            };
+            folders.push(opened);
+        }
+        Ok(folders)
+    }
+}
+
+struct AttemptProgress<'a> {
+    shared: &'a Shared,
+    attempt: AttemptId,
+    digest: Digest,
+}
+
+impl Progress for AttemptProgress<'_> {
+    fn started(&self) {
+        self.shared.report(self.attempt, AttemptEvent::Started { image_digest: Some(self.digest) });
+    }
+
+    fn output(&self, stream: OutputStream, bytes: &[u8]) {
+        self.shared.sink.output(self.attempt, stream, bytes);
+    }
+}
+
+impl Inner {
+    /// The idle slot that suits an attempt best: one whose worker it may use, or, when there can be
+    /// no further slot, any.
+    fn choose(&mut self, spec: &AttemptSpec, max_workers: usize) -> Option<u64> {
+        let suits = |number: &&u64| match self.slots.get(number).map(|slot| &slot.domain) {
+            Some(Some(domain)) => *domain == spec.trust_domain && spec.mounts.is_empty(),
+            Some(None) => true,
+            None => false,
+        };
+        // The one used last has the warmest caches.
+        let best = self.idle.iter().rev().find(suits).copied();
+        if best.is_none() && self.slots.len() < max_workers {
+            return None;
+        }
+        let number = best.or_else(|| self.idle.front().copied())?;
+        self.idle.retain(|idle| *idle != number);
+        Some(number)
+    }
+
+    fn give(&mut self, number: u64, order: Order) {
+        if let Some(slot) = self.slots.get_mut(&number) {
+            slot.order = Some(order);
+            slot.wake.notify_one();
+        }
+    }
+
+    fn has_no_order(&self, number: u64) -> bool {
+        self.slots.get(&number).is_some_and(|slot| slot.order.is_none())
+    }
+}

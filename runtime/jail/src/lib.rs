@@ -1,0 +1,24 @@
+//! The walls around a worker process and the system calls that make them: the house's `unsafe`.
+//!
+//! Spawning, killing and reaping workers, passing descriptors, opening only what lies beneath an
+//! allowed folder, scratch folders that empty whatever a guest left. One mechanism a file; a new
+//! wall (namespaces, seccomp, landlock, cgroups, resource limits) is a new file that [`spawn`]
+//! applies in the child.
+//!
+//! The crate deliberately knows nothing of jobs, frames or WebAssembly, and none of our crates.
+//!
+//! Invariants: a worker dies with the thread that spawned it; it inherits the descriptors named for
+//! it and no other, and no environment; no path of a user is resolved outside an allowed folder; no
+//! symbolic link that a guest left is ever followed.
+
+pub mod beneath;
+pub mod inherited;
+pub mod scratch;
+pub mod socket;
+pub mod spawn;
+
+mod stderr;
+
+pub use beneath::{AllowedFolders, OpenError};
+pub use scratch::{Scratch, ScratchRoot};
+pub use spawn::{Killer, ProcessEnd, Spawner, WorkerCommand, WorkerProcess};

@@ -1,0 +1,90 @@
+//! The one list of tables and keys. A name or key layout that was released is never reused for
+//! something else; every value begins with its row's version (`rows`).
+
+use redb::{TableDefinition, WriteTransaction};
+use wasmbatch_core::job::JobStatus;
+use wasmbatch_core::{JobId, Timestamp};
+
+/// Name to value.
+pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+/// One byte: the format of the whole file.
+pub(crate) const META_FORMAT: &str = "format";
+/// `Counters`.
+pub(crate) const META_COUNTERS: &str = "counters";
+/// Compute environments by name.
+pub(crate) const ENVIRONMENTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("compute_environments");
+/// Job queues by name.
+pub(crate) const QUEUES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("job_queues");
+/// Revisions by name and, newest first, `u32::MAX - revision`.
+pub(crate) const DEFINITIONS: TableDefinition<'_, (&str, u32), &[u8]> = TableDefinition::new("job_definitions");
+/// What is known of all revisions, by name.
+pub(crate) const DEFINITION_HEADS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("job_definition_heads");
+/// What was submitted, by job id. Written once.
+pub(crate) const JOBS: TableDefinition<'_, [u8; 16], &[u8]> = TableDefinition::new("jobs");
+/// Where a job is, by job id. The byte after the version is the status (`status_byte`).
+pub(crate) const PROGRESS: TableDefinition<'_, [u8; 16], &[u8]> = TableDefinition::new("job_progress");
+/// `IndexKey`s: the jobs of a queue by status, newest first.
+pub(crate) const JOBS_BY_STATUS: TableDefinition<'_, IndexKey, ()> = TableDefinition::new("jobs_by_status");
+/// Tags by the resource part of the ARN.
+pub(crate) const TAGS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("tags");
+/// Modules by `name:tag`.
+pub(crate) const MODULES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("modules");
+/// Sealed log streams by group and stream.
+pub(crate) const LOG_STREAMS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("log_streams");
+
+/// Queue uid (8), status (1), `u64::MAX - createdAt` (8), job id (16), all big-endian.
+pub(crate) type IndexKey = [u8; 33];
+
+/// Creates every table, so that a reader finds them all in the first snapshot.
+pub(crate) fn create_all(transaction: &WriteTransaction) -> Result<(), redb::TableError> {
+    transaction.open_table(META)?;
+    transaction.open_table(ENVIRONMENTS)?;
+    transaction.open_table(QUEUES)?;
+    transaction.open_table(DEFINITIONS)?;
+    transaction.open_table(DEFINITION_HEADS)?;
+    transaction.open_table(JOBS)?;
+    transaction.open_table(PROGRESS)?;
+    transaction.open_table(JOBS_BY_STATUS)?;
+    transaction.open_table(TAGS)?;
+    transaction.open_table(MODULES)?;
+    transaction.open_table(LOG_STREAMS)?;
+    Ok(())
+}
+
+/// The stored form of a status. Never renumbered.
+pub(crate) const fn status_byte(status: JobStatus) -> u8 {
+    match status {
+        JobStatus::Submitted => 0,
+        JobStatus::Pending => 1,
+        JobStatus::Runnable => 2,
+        JobStatus::Starting => 3,
+        JobStatus::Running => 4,
+        JobStatus::Succeeded => 5,
+        JobStatus::Failed => 6,
+    }
+}
+
+pub(crate) fn status_of_byte(byte: u8) -> Option<JobStatus> {
+    JobStatus::ALL.into_iter().find(|status| status_byte(*status) == byte)
+}
+
+pub(crate) fn index_key(queue_uid: u64, status: JobStatus, created_at: Timestamp, job: JobId) -> IndexKey {
+    let mut key = [0; 33];
+    key[..8].copy_from_slice(&queue_uid.to_be_bytes());
+    key[8] = status_byte(status);
+    key[9..17].copy_from_slice(&newest_first(created_at).to_be_bytes());
+    key[17..].copy_from_slice(&job.to_bytes());
+    key
+}
+
+/// Later times are smaller. Times before 1970 count as 1970.
+pub(crate) fn newest_first(at: Timestamp) -> u64 {
+    u64::MAX - u64::try_from(at.as_millis()).unwrap_or(0)
+}
+
+/// The time and the job of an index key.
+pub(crate) fn read_index_key(key: &IndexKey) -> (Timestamp, JobId) {
+    let inverted = u64::from_be_bytes(key[9..17].try_into().expect("eight bytes"));
+    let millis = i64::try_from(u64::MAX - inverted).unwrap_or(i64::MAX);
+    (Timestamp::from_millis(millis), JobId::from_bytes(key[17..].try_into().expect("sixteen bytes")))
+}

@@ -1,0 +1,221 @@
+//! The write side: one transaction of rows, which is also the machine's archive while it is open.
+
+use std::sync::Arc;
+
+use redb::{ReadableTable as _, Table, WriteTransaction};
+use wasmbatch_core::job::{JobProgress, JobStatus};
+use wasmbatch_core::{
+    Archive, ArchiveError, Change, DefinitionHead, Digest, JobDefinition, JobId, ModuleName, Name, ResourceKey, Tags,
+    Timestamp,
+};
+
+use crate::ReadError;
+use crate::logs::SealedStream;
+use crate::rows::definition::{decode_definition, encode_definition};
+use crate::rows::environment::encode_environment;
+use crate::rows::job::{encode_job, encode_progress, progress_status};
+use crate::rows::module::{decode_module, encode_module};
+use crate::rows::queue::encode_queue;
+use crate::rows::{decode_head, decode_tags, encode_counters, encode_head, encode_tags};
+use crate::tables::{self, IndexKey, index_key};
+
+/// The transaction could not be written. Memory is then ahead of the disk: the process must end.
+#[derive(Debug, thiserror::Error)]
+#[error("the store could not be written")]
+pub struct WriteError(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+impl WriteError {
+    pub(crate) fn new(source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self(Box::new(source))
+    }
+}
+
+/// A change that contradicts what is stored: a bug of the machine, refused before it does harm.
+#[derive(Debug, thiserror::Error)]
+enum Contradiction {
+    #[error("job {job} is stored as {stored:?}, the machine took it for {previous:?}")]
+    Status { job: JobId, stored: Option<JobStatus>, previous: Option<JobStatus> },
+    #[error("job {job} has ended as {stored:?} and is not to change")]
+    Terminal { job: JobId, stored: JobStatus },
+    #[error("job {job} was submitted twice")]
+    Twice { job: JobId },
+}
+
+/// An open write transaction.
+pub struct Transaction<'t> {
+    meta: Table<'t, &'static str, &'static [u8]>,
+    environments: Table<'t, &'static str, &'static [u8]>,
+    queues: Table<'t, &'static str, &'static [u8]>,
+    definitions: Table<'t, (&'static str, u32), &'static [u8]>,
+    definition_heads: Table<'t, &'static str, &'static [u8]>,
+    jobs: Table<'t, [u8; 16], &'static [u8]>,
+    progress: Table<'t, [u8; 16], &'static [u8]>,
+    jobs_by_status: Table<'t, IndexKey, ()>,
+    tags: Table<'t, &'static str, &'static [u8]>,
+    modules: Table<'t, &'static str, &'static [u8]>,
+    log_streams: Table<'t, (&'static str, &'static str), &'static [u8]>,
+}
+
+impl std::fmt::Debug for Transaction<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transaction").finish_non_exhaustive()
+    }
+}
+
+impl<'t> Transaction<'t> {
+    pub(crate) fn open(transaction: &'t WriteTransaction) -> Result<Self, WriteError> {
+        let failed = |error: redb::TableError| WriteError::new(error);
+        Ok(Self {
+            meta: transaction.open_table(tables::META).map_err(failed)?,
+            environments: transaction.open_table(tables::ENVIRONMENTS).map_err(failed)?,
+            queues: transaction.open_table(tables::QUEUES).map_err(failed)?,
+            definitions: transaction.open_table(tables::DEFINITIONS).map_err(failed)?,
+            definition_heads: transaction.open_table(tables::DEFINITION_HEADS).map_err(failed)?,
+            jobs: transaction.open_table(tables::JOBS).map_err(failed)?,
+            progress: transaction.open_table(tables::PROGRESS).map_err(failed)?,
+            jobs_by_status: transaction.open_table(tables::JOBS_BY_STATUS).map_err(failed)?,
+            tags: transaction.open_table(tables::TAGS).map_err(failed)?,
+            modules: transaction.open_table(tables::MODULES).map_err(failed)?,
+            log_streams: transaction.open_table(tables::LOG_STREAMS).map_err(failed)?,
+        })
+    }
+
+    /// Writes one change. It is visible to the archive's reads at once, to snapshots after commit.
+    ///
+    /// # Errors
+    /// The store failed, or the change contradicts a row.
+    pub fn put(&mut self, change: &Change) -> Result<(), WriteError> {
+        match change {
+            Change::PutEnvironment(record) => {
+                put(&mut self.environments, record.name.as_str(), &encode_environment(record))
+            }
+            Change::DeleteEnvironment(name) => {
+                self.put_tags(&ResourceKey::ComputeEnvironment(name.clone()), &Tags::default())?;
+                delete(&mut self.environments, name.as_str())
+            }
+            Change::PutQueue(record) => put(&mut self.queues, record.name.as_str(), &encode_queue(record)),
+            Change::DeleteQueue(name) => {
+                self.put_tags(&ResourceKey::JobQueue(name.clone()), &Tags::default())?;
+                delete(&mut self.queues, name.as_str())
+            }
+            Change::PutDefinition(definition) => {
+                let key = (definition.name.as_str(), u32::MAX - definition.revision);
+                let row = encode_definition(definition);
+                self.definitions.insert(key, row.as_slice()).map_err(WriteError::new)?;
+                Ok(())
+            }
+            Change::PutDefinitionHead(name, head) => {
+                put(&mut self.definition_heads, name.as_str(), &encode_head(*head))
+            }
+            Change::InsertJob(job) => {
+                let row = encode_job(job);
+                let before = self.jobs.insert(job.id.to_bytes(), row.as_slice()).map_err(WriteError::new)?;
+                match before {
+                    None => Ok(()),
+                    Some(_) => Err(WriteError::new(Contradiction::Twice { job: job.id })),
+                }
+            }
+            Change::PutProgress { job, queue_uid, created_at, previous, progress } => {
+                self.put_progress(*job, *queue_uid, *created_at, *previous, progress)
+            }
+            Change::PutTags(resource, tags) => self.put_tags(resource, tags),
+            Change::PutModule(module) => {
+                put(&mut self.modules, module.name.to_string().as_str(), &encode_module(module))
+            }
+            Change::DeleteModule(name) => delete(&mut self.modules, name.to_string().as_str()),
+            Change::PutCounters(counters) => put(&mut self.meta, tables::META_COUNTERS, &encode_counters(*counters)),
+        }
+    }
+
+    fn put_progress(
+        &mut self,
+        job: JobId,
+        queue_uid: u64,
+        created_at: Timestamp,
+        previous: Option<JobStatus>,
+        progress: &JobProgress,
+    ) -> Result<(), WriteError> {
+        let row = encode_progress(progress);
+        let stored = {
+            let before = self.progress.insert(job.to_bytes(), row.as_slice()).map_err(WriteError::new)?;
+            before.map(|before| progress_status(before.value())).transpose().map_err(WriteError::new)?
+        };
+        if stored != previous {
+            return Err(WriteError::new(Contradiction::Status { job, stored, previous }));
+        }
+        let status = progress.state.status();
+        if let Some(stored) = stored {
+            if stored.is_terminal() {
+                return Err(WriteError::new(Contradiction::Terminal { job, stored }));
+            }
+            if stored == status {
+                return Ok(());
+            }
+            let key = index_key(queue_uid, stored, created_at, job);
+            self.jobs_by_status.remove(key).map_err(WriteError::new)?;
+        }
+        let key = index_key(queue_uid, status, created_at, job);
+        self.jobs_by_status.insert(key, ()).map_err(WriteError::new)?;
+        Ok(())
+    }
+
+    fn put_tags(&mut self, resource: &ResourceKey, tags: &Tags) -> Result<(), WriteError> {
+        let key = resource.to_string();
+        if tags.is_empty() { delete(&mut self.tags, &key) } else { put(&mut self.tags, &key, &encode_tags(tags)) }
+    }
+
+    /// Writes where a finished attempt's log is, in the same commit as its end.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn put_log_stream(&mut self, stream: &SealedStream) -> Result<(), WriteError> {
+        let key = (stream.group.as_str(), stream.name.as_str());
+        self.log_streams.insert(key, stream.encode().as_slice()).map_err(WriteError::new)?;
+        Ok(())
+    }
+}
+
+fn put(table: &mut Table<'_, &'static str, &'static [u8]>, key: &str, row: &[u8]) -> Result<(), WriteError> {
+    table.insert(key, row).map_err(WriteError::new)?;
+    Ok(())
+}
+
+fn delete(table: &mut Table<'_, &'static str, &'static [u8]>, key: &str) -> Result<(), WriteError> {
+    table.remove(key).map_err(WriteError::new)?;
+    Ok(())
+}
+
+fn archive(error: impl Into<ReadError>) -> ArchiveError {
+    ArchiveError(Box::new(error.into()))
+}
+
+fn failed(error: redb::StorageError) -> ArchiveError {
+    archive(ReadError::new(error))
+}
+
+impl Archive for Transaction<'_> {
+    fn definition(&self, name: &Name, revision: u32) -> Result<Option<Arc<JobDefinition>>, ArchiveError> {
+        let row = self.definitions.get((name.as_str(), u32::MAX - revision)).map_err(failed)?;
+        row.map(|row| decode_definition(row.value()).map(Arc::new).map_err(archive)).transpose()
+    }
+
+    fn definition_head(&self, name: &Name) -> Result<Option<DefinitionHead>, ArchiveError> {
+        let row = self.definition_heads.get(name.as_str()).map_err(failed)?;
+        row.map(|row| decode_head(row.value()).map_err(archive)).transpose()
+    }
+
+    fn job_status(&self, job: JobId) -> Result<Option<JobStatus>, ArchiveError> {
+        let row = self.progress.get(job.to_bytes()).map_err(failed)?;
+        row.map(|row| progress_status(row.value()).map_err(archive)).transpose()
+    }
+
+    fn tags(&self, resource: &ResourceKey) -> Result<Tags, ArchiveError> {
+        let row = self.tags.get(resource.to_string().as_str()).map_err(failed)?;
+        row.map_or_else(|| Ok(Tags::default()), |row| decode_tags(row.value()).map_err(archive))
+    }
+
+    fn module(&self, name: &ModuleName) -> Result<Option<Digest>, ArchiveError> {
+        let row = self.modules.get(name.to_string().as_str()).map_err(failed)?;
+        row.map(|row| decode_module(row.value()).map(|module| module.digest).map_err(archive)).transpose()
+    }
+}
