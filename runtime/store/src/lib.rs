@@ -68,6 +68,13 @@ impl Store {
     /// # Errors
     /// It is in use, of another format, or can't be read.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
+        if !path.exists() {
+            create(path)?;
+        }
+        Self::open_file(path)
+    }
+
+    fn open_file(path: &Path) -> Result<Self, OpenError> {
         let database = Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(|error| match error {
             redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse,
             other => OpenError::Database(Box::new(other)),
@@ -139,6 +146,21 @@ impl Store {
     pub fn snapshot(&self) -> Result<Snapshot, ReadError> {
         Snapshot::open(&self.database.begin_read().map_err(ReadError::new)?)
     }
+}
+
+/// Makes the file under another name and moves it into place whole: a crash half-way through redb's
+/// own creation leaves a file that redb refuses for good.
+fn create(path: &Path) -> Result<(), OpenError> {
+    let failed = |error: std::io::Error| OpenError::Database(Box::new(error));
+    let unfinished = path.with_extension("new");
+    match std::fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        Ok(()) | Err(_) => {}
+    }
+    drop(Store::open_file(&unfinished)?);
+    std::fs::rename(&unfinished, path).map_err(failed)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
 }
 
 impl From<WriteError> for OpenError {
