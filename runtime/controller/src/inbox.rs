@@ -130,3 +130,49 @@ impl Inbox {
 fn allowed_while_draining(command: &Command) -> bool {
     matches!(command, Command::CancelJob { .. } | Command::TerminateJob { .. })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasmbatch_core::{AttemptEvent, AttemptId, Ending, JobId};
+
+    fn client() -> ClientCommand {
+        ClientCommand { command: Command::Tick, reply: oneshot::channel().0 }
+    }
+
+    fn report() -> IncomingReport {
+        let attempt = AttemptId { job: JobId::from_bytes([1; 16]), number: 1, generation: 1 };
+        IncomingReport { report: Report { attempt, event: AttemptEvent::Ended(Ending::Lost) }, log: None }
+    }
+
+    #[test]
+    fn clients_are_refused_when_it_is_full_and_reports_never() {
+        let inbox = Inbox::new(2);
+        inbox.command(client()).unwrap();
+        inbox.command(client()).unwrap();
+        assert_eq!(inbox.command(client()), Err(Refused::Full));
+        (0..10).for_each(|_| inbox.report(report()));
+        let batch = inbox.take(5, None);
+        assert_eq!((batch.reports.len(), batch.commands.len(), batch.closed), (5, 2, false));
+    }
+
+    #[test]
+    fn what_came_before_it_closed_is_still_taken() {
+        let inbox = Inbox::new(2);
+        inbox.command(client()).unwrap();
+        inbox.report(report());
+        inbox.report(report());
+        inbox.close();
+        assert_eq!(inbox.command(client()), Err(Refused::Closed));
+        let batch = inbox.take(1, None);
+        assert_eq!((batch.reports.len(), batch.closed), (1, false));
+        let batch = inbox.take(1, None);
+        assert_eq!((batch.reports.len(), batch.closed), (1, true));
+    }
+
+    #[test]
+    fn it_waits_no_longer_than_asked() {
+        let batch = Inbox::new(1).take(1, Some(Duration::ZERO));
+        assert!(batch.reports.is_empty() && batch.commands.is_empty());
+    }
+}
