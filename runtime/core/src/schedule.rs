@@ -57,8 +57,14 @@ impl StateMachine {
                     self.start(id, &environment, out);
                     heads.extend(self.head(&queue));
                 }
-                Placement::WaitsFor(environments) => claimed.extend(environments),
-                Placement::WaitsForNode => break,
+                Placement::WaitsFor(environments) => {
+                    self.explain(id, None, out);
+                    claimed.extend(environments);
+                }
+                Placement::WaitsForNode => {
+                    self.explain(id, None, out);
+                    break;
+                }
                 Placement::Misfit(reason) => self.explain(id, reason, out),
             }
         }
@@ -72,32 +78,31 @@ impl StateMachine {
 
     fn placement(&self, id: JobId, claimed: &BTreeSet<Name>) -> Placement {
         let job = &self.jobs[&id];
-        match self.capacity.room_for(job.resources) {
-            Err(NoRoom::Never) => return Placement::Misfit(Some(NEVER_FITS)),
-            Err(NoRoom::Now) => return Placement::WaitsForNode,
-            Ok(()) => {}
+        let on_node = self.capacity.room_for(job.resources);
+        if on_node == Err(NoRoom::Never) {
+            return Placement::Misfit(Some(NEVER_FITS));
         }
+        let mut free = None;
         let mut later = Vec::new();
         let mut too_small = false;
         for order in &self.queues[&job.queue].record.environments {
-            let Some(entry) = self.environments.get(&order.environment) else {
-                continue;
-            };
+            let Some(entry) = self.environments.get(&order.environment) else { continue };
             if !entry.record.takes_work() {
                 continue;
             }
             match entry.pool.room_for(job.resources) {
                 Ok(()) if !claimed.contains(&order.environment) => {
-                    return Placement::On(order.environment.clone());
+                    free.get_or_insert(&order.environment);
                 }
                 Ok(()) | Err(NoRoom::Now) => later.push(order.environment.clone()),
                 Err(NoRoom::Never) => too_small = true,
             }
         }
-        match (later.is_empty(), too_small) {
-            (false, _) => Placement::WaitsFor(later),
-            (true, true) => Placement::Misfit(Some(NEVER_FITS_ENVIRONMENT)),
-            (true, false) => Placement::Misfit(None),
+        match (free, on_node) {
+            (None, _) if later.is_empty() => Placement::Misfit(too_small.then_some(NEVER_FITS_ENVIRONMENT)),
+            (_, Err(_)) => Placement::WaitsForNode,
+            (Some(environment), Ok(())) => Placement::On(environment.clone()),
+            (None, Ok(())) => Placement::WaitsFor(later),
         }
     }
 
@@ -116,11 +121,12 @@ impl StateMachine {
         out.effects.push(Effect::StartAttempt { attempt, environment: environment.clone() });
     }
 
+    /// Says why the head of a queue waits, or takes back what was said and no longer holds.
     fn explain(&mut self, id: JobId, reason: Option<&'static str>, out: &mut Outputs) {
-        let job = self.jobs.get_mut(&id).expect("the head of a queue is live");
-        let Some(reason) = reason else { return };
-        if job.progress.status_reason.as_deref() != Some(reason) {
-            job.progress.status_reason = Some(reason.to_owned());
+        let said = &mut self.jobs.get_mut(&id).expect("the head of a queue is live").progress.status_reason;
+        let ours = said.as_deref().filter(|said| [NEVER_FITS, NEVER_FITS_ENVIRONMENT].contains(said));
+        if ours != reason {
+            *said = reason.map(str::to_owned);
             self.record(id, Some(JobStatus::Runnable), out);
         }
     }

@@ -6,3 +6,6 @@ mod environment;
 mod job;
 mod queue;
 mod tag;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,551 @@
+//! The rules, one by one, on a machine of 4 vCPUs and 400 MiB.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::command::{DefinitionReference, Submission};
+use crate::definition::{
+    ContainerOverrides, ContainerProperties, DefinitionSpec, JobShape, ResourceKind, ResourceRequirement,
+};
+use crate::environment::{ComputeEnvironment, Enablement, EnvironmentKind, EnvironmentUpdate, Lifecycle, Platform};
+use crate::job::retry::{ExitAction, ExitRule, RetryStrategy};
+use crate::job::{EndedBy, JobStatus};
+use crate::queue::{EnvironmentOrder, NewQueue, QueueUpdate};
+use crate::*;
+
+#[derive(Default)]
+struct Archived {
+    definitions: BTreeMap<(Name, u32), Arc<JobDefinition>>,
+    heads: BTreeMap<Name, DefinitionHead>,
+    progress: BTreeMap<JobId, JobProgress>,
+    tags: BTreeMap<ResourceKey, Tags>,
+}
+
+impl Archive for Archived {
+    fn definition(&self, name: &Name, revision: u32) -> Result<Option<Arc<JobDefinition>>, ArchiveError> {
+        Ok(self.definitions.get(&(name.clone(), revision)).cloned())
+    }
+
+    fn definition_head(&self, name: &Name) -> Result<Option<DefinitionHead>, ArchiveError> {
+        Ok(self.heads.get(name).copied())
+    }
+
+    fn job_status(&self, job: JobId) -> Result<Option<JobStatus>, ArchiveError> {
+        Ok(self.progress.get(&job).map(|progress| progress.state.status()))
+    }
+
+    fn tags(&self, resource: &ResourceKey) -> Result<Tags, ArchiveError> {
+        Ok(self.tags.get(resource).cloned().unwrap_or_default())
+    }
+
+    fn module(&self, _name: &ModuleName) -> Result<Option<Digest>, ArchiveError> {
+        Ok(None)
+    }
+}
+
+struct Bench {
+    machine: StateMachine,
+    archive: Archived,
+    now: i64,
+    /// Attempts in the order they were told to start.
+    starts: Vec<(AttemptId, Name)>,
+    stops: Vec<AttemptId>,
+    next_id: u8,
+}
+
+fn name(text: &str) -> Name {
+    Name::parse(text).unwrap()
+}
+
+impl Bench {
+    /// Environments `a` (2 vCPUs) and `b` (3), queue `q` on both, definition `d`.
+    fn new() -> Self {
+        let node = Node { instance: "i-1".to_owned(), vcpus: Vcpus::whole(4), memory_mib: 400 };
+        let mut bench = Self {
+            machine: StateMachine::new(node),
+            archive: Archived::default(),
+            now: 1_000,
+            starts: Vec::new(),
+            stops: Vec::new(),
+            next_id: 0,
+        };
+        bench.environment("a", 2);
+        bench.environment("b", 3);
+        bench.queue("q", 1, &["a", "b"]);
+        bench.define(None);
+        bench
+    }
+
+    fn run(&mut self, command: Command) -> Result<Reply, Rejection> {
+        let mut out = Outputs::default();
+        let now = Timestamp::from_millis(self.now);
+        let reply = self.machine.apply(&self.archive, command, now, &mut out);
+        self.machine.schedule(now, &mut out);
+        self.machine.check_invariants();
+        for change in out.changes {
+            match change {
+                Change::PutDefinition(d) => {
+                    self.archive.definitions.insert((d.name.clone(), d.revision), Arc::new(*d));
+                }
+                Change::PutDefinitionHead(name, head) => drop(self.archive.heads.insert(name, head)),
+                Change::PutProgress { job, progress, .. } => drop(self.archive.progress.insert(job, *progress)),
+                Change::PutTags(key, tags) => drop(self.archive.tags.insert(key, tags)),
+                Change::PutEnvironment(_)
+                | Change::DeleteEnvironment(_)
+                | Change::PutQueue(_)
+                | Change::DeleteQueue(_)
+                | Change::InsertJob(_)
+                | Change::PutModule(_)
+                | Change::DeleteModule(_)
+                | Change::PutCounters(_) => {}
+            }
+        }
+        for effect in out.effects {
+            match effect {
+                Effect::StartAttempt { attempt, environment } => self.starts.push((attempt, environment)),
+                Effect::StopAttempt { attempt } => self.stops.push(attempt),
+                Effect::StatusChanged { .. } => {}
+            }
+        }
+        reply
+    }
+
+    fn environment(&mut self, text: &str, max_vcpus: u32) {
+        let kind = EnvironmentKind::Managed { platform: Platform::Ec2, max_vcpus, resources: Document::default() };
+        let environment = Box::new(ComputeEnvironment {
+            name: name(text),
+            uuid: String::new(),
+            state: Enablement::Enabled,
+            lifecycle: Lifecycle::Valid,
+            kind,
+            rest: Document::default(),
+        });
+        self.run(Command::CreateComputeEnvironment { environment, tags: Tags::default() }).unwrap();
+    }
+
+    fn new_queue(text: &str, priority: u32, environments: &[&str]) -> Command {
+        let environments = (0..).zip(environments).map(|(order, e)| EnvironmentOrder { order, environment: name(e) });
+        let queue = NewQueue {
+            name: name(text),
+            state: Enablement::Enabled,
+            priority,
+            environments: environments.collect(),
+            rest: Document::default(),
+        };
+        Command::CreateJobQueue { queue: Box::new(queue), tags: Tags::default() }
+    }
+
+    fn queue(&mut self, text: &str, priority: u32, environments: &[&str]) {
+        self.run(Self::new_queue(text, priority, environments)).unwrap();
+    }
+
+    fn define(&mut self, retry: Option<RetryStrategy>) {
+        let container = ContainerProperties { vcpus: Some(1), memory: Some(10), ..ContainerProperties::default() };
+        let spec = DefinitionSpec {
+            shape: JobShape::Container(Box::new(container)),
+            parameters: BTreeMap::new(),
+            retry,
+            timeout_seconds: None,
+            propagate_tags: None,
+            scheduling_priority: None,
+            platform_capabilities: Vec::new(),
+            rest: Document::default(),
+        };
+        self.run(Command::RegisterJobDefinition { name: name("d"), spec: Box::new(spec), tags: Tags::default() })
+            .unwrap();
+    }
+
+    fn submission(&mut self, queue: &str) -> Submission {
+        self.next_id += 1;
+        Submission {
+            id: JobId::from_bytes([self.next_id; 16]),
+            name: JobName::parse("j").unwrap(),
+            queue: name(queue),
+            definition: DefinitionReference { name: name("d"), revision: None },
+            parameters: BTreeMap::new(),
+            depends_on: Vec::new(),
+            overrides: ContainerOverrides::default(),
+            retry: None,
+            timeout_seconds: None,
+            propagate_tags: None,
+            tags: Tags::default(),
+            rest: Document::default(),
+        }
+    }
+
+    fn submit(&mut self, submission: Submission) -> JobId {
+        let id = submission.id;
+        self.run(Command::SubmitJob(Box::new(submission))).unwrap();
+        id
+    }
+
+    /// Submits to a queue with this much of the node.
+    fn sized(&mut self, queue: &str, vcpus: &str, memory: &str) -> JobId {
+        let mut submission = self.submission(queue);
+        let requirement = |kind, value: &str| ResourceRequirement { kind, value: value.to_owned() };
+        submission.overrides.resource_requirements =
+            vec![requirement(ResourceKind::Vcpu, vcpus), requirement(ResourceKind::Memory, memory)];
+        self.submit(submission)
+    }
+
+    fn report(&mut self, job: JobId, event: AttemptEvent) {
+        let attempt = self.archive.progress[&job].state.attempt().expect("an attempt is under way");
+        self.run(Command::Report(Report { attempt, event })).unwrap();
+    }
+
+    fn begin(&mut self, job: JobId) {
+        self.report(job, AttemptEvent::Started { image_digest: None });
+    }
+
+    fn end(&mut self, job: JobId, ending: Ending) {
+        self.report(job, AttemptEvent::Ended(ending));
+    }
+
+    fn exit(&mut self, job: JobId, exit_code: u8) {
+        self.end(job, Ending::Exited { exit_code, reason: None });
+    }
+
+    fn status(&self, job: JobId) -> JobStatus {
+        self.archive.progress[&job].state.status()
+    }
+
+    fn reason(&self, job: JobId) -> &str {
+        self.archive.progress[&job].status_reason.as_deref().unwrap_or_default()
+    }
+
+    fn placed(&self) -> Vec<(JobId, &str)> {
+        self.starts.iter().map(|(attempt, environment)| (attempt.job, environment.as_str())).collect()
+    }
+
+    fn enable_environment(&mut self, text: &str, state: Enablement) {
+        let update = EnvironmentUpdate {
+            name: name(text),
+            state: Some(state),
+            max_vcpus: None,
+            unmanaged_vcpus: None,
+            resources: Document::default(),
+            rest: Document::default(),
+        };
+        self.run(Command::UpdateComputeEnvironment(Box::new(update))).unwrap();
+    }
+
+    fn enable_queue(&mut self, text: &str, state: Enablement) {
+        let update = QueueUpdate {
+            name: name(text),
+            state: Some(state),
+            priority: None,
+            environments: None,
+            rest: Document::default(),
+        };
+        self.run(Command::UpdateJobQueue(Box::new(update))).unwrap();
+    }
+}
+
+#[test]
+fn environments_are_tried_in_order_and_the_node_bounds_them_all() {
+    let mut bench = Bench::new();
+    let jobs: Vec<JobId> = (0..5).map(|_| bench.sized("q", "1", "10")).collect();
+    assert_eq!(bench.placed(), [(jobs[0], "a"), (jobs[1], "a"), (jobs[2], "b"), (jobs[3], "b")]);
+    bench.exit(jobs[0], 0);
+    assert_eq!(bench.placed()[4], (jobs[4], "a"));
+}
+
+#[test]
+fn a_queue_is_first_in_first_out_even_behind_a_large_job() {
+    let mut bench = Bench::new();
+    let first = bench.sized("q", "2", "10");
+    let large = bench.sized("q", "3", "390");
+    let small = bench.sized("q", "0.25", "4");
+    assert_eq!(bench.placed(), [(first, "a")]);
+    assert_eq!((bench.status(large), bench.status(small)), (JobStatus::Runnable, JobStatus::Runnable));
+    bench.exit(first, 0);
+    assert_eq!(bench.placed()[1..], [(large, "b"), (small, "a")]);
+}
+
+#[test]
+fn higher_priority_goes_first_and_is_not_starved_by_what_is_smaller() {
+    let mut bench = Bench::new();
+    bench.queue("high", 9, &["b"]);
+    let running = bench.sized("q", "2", "10");
+    let large = bench.sized("high", "3", "10");
+    let small = bench.sized("q", "1", "10");
+    assert_eq!(bench.status(large), JobStatus::Runnable);
+    assert_eq!(bench.status(small), JobStatus::Runnable, "it would take what the large one waits for");
+    bench.exit(running, 0);
+    assert_eq!(bench.placed()[1..], [(large, "b"), (small, "a")]);
+}
+
+#[test]
+fn a_head_that_waits_for_its_environment_leaves_the_others_alone() {
+    let mut bench = Bench::new();
+    bench.queue("only-a", 9, &["a"]);
+    bench.queue("only-b", 1, &["b"]);
+    let first = bench.sized("only-a", "2", "10");
+    let second = bench.sized("only-a", "1", "10");
+    let other = bench.sized("only-b", "1", "10");
+    assert_eq!(bench.placed(), [(first, "a"), (other, "b")]);
+    assert_eq!(bench.status(second), JobStatus::Runnable);
+}
+
+#[test]
+fn a_job_that_never_fits_says_so_and_blocks_its_own_queue_alone() {
+    let mut bench = Bench::new();
+    bench.queue("other", 1, &["b"]);
+    let huge = bench.sized("q", "5", "10");
+    let behind = bench.sized("q", "1", "10");
+    let other = bench.sized("other", "1", "10");
+    assert!(bench.reason(huge).starts_with("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"));
+    assert_eq!(bench.placed(), [(other, "b")]);
+    bench.run(Command::CancelJob { job: huge, reason: "too large".to_owned() }).unwrap();
+    assert_eq!(bench.placed()[1], (behind, "a"));
+    let wide = bench.sized("q", "4", "10");
+    assert!(bench.reason(wide).starts_with("MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE"));
+}
+
+#[test]
+fn a_disabled_environment_takes_nothing_new_and_a_disabled_queue_refuses() {
+    let mut bench = Bench::new();
+    bench.enable_environment("a", Enablement::Disabled);
+    let job = bench.sized("q", "1", "10");
+    assert_eq!(bench.placed(), [(job, "b")]);
+    let waiting = bench.sized("q", "3", "10");
+    bench.enable_queue("q", Enablement::Disabled);
+    let submission = bench.submission("q");
+    let refused = bench.run(Command::SubmitJob(Box::new(submission)));
+    assert!(matches!(refused, Err(Rejection::QueueDisabled { .. })));
+    bench.exit(job, 0);
+    assert_eq!(bench.status(waiting), JobStatus::Starting, "what is in a disabled queue drains");
+}
+
+#[test]
+fn a_failed_attempt_is_retried_until_its_attempts_are_used_up() {
+    let mut bench = Bench::new();
+    bench.define(Some(RetryStrategy { attempts: 2, rules: Vec::new() }));
+    let submission = bench.submission("q");
+    let job = bench.submit(submission);
+    bench.begin(job);
+    bench.exit(job, 1);
+    assert_eq!(bench.starts[1].0.number, 2);
+    bench.end(job, Ending::CouldNotStart { reason: "no".to_owned() });
+    let progress = &bench.archive.progress[&job];
+    assert_eq!((bench.status(job), bench.reason(job)), (JobStatus::Failed, "Task failed to start"));
+    assert_eq!(progress.attempts[0].exit_code, Some(1));
+    assert_eq!((progress.attempts[1].exit_code, progress.attempts[1].started_at), (None, None));
+}
+
+#[test]
+fn an_exit_rule_ends_a_job_that_has_attempts_left() {
+    let mut bench = Bench::new();
+    let rule = ExitRule {
+        on_reason: None,
+        on_status_reason: None,
+        on_exit_code: Some("3".to_owned()),
+        action: ExitAction::Exit,
+    };
+    let mut submission = bench.submission("q");
+    submission.retry = Some(RetryStrategy { attempts: 5, rules: vec![rule] });
+    let job = bench.submit(submission);
+    bench.exit(job, 1);
+    assert_eq!(bench.status(job), JobStatus::Starting);
+    bench.exit(job, 3);
+    assert_eq!(bench.status(job), JobStatus::Failed);
+}
+
+#[test]
+fn five_interruptions_are_free_and_the_sixth_counts() {
+    let mut bench = Bench::new();
+    let submission = bench.submission("q");
+    let job = bench.submit(submission);
+    for _ in 0..5 {
+        bench.end(job, Ending::Lost);
+        assert_eq!(bench.status(job), JobStatus::Starting);
+    }
+    bench.end(job, Ending::Lost);
+    assert_eq!(bench.status(job), JobStatus::Failed);
+    assert_eq!(bench.reason(job), "Host EC2 (instance i-1) terminated.");
+    assert_eq!(bench.archive.progress[&job].attempts.len(), 6);
+}
+
+#[test]
+fn the_jobs_own_rules_see_an_interruption_first() {
+    let mut bench = Bench::new();
+    let rule = ExitRule {
+        on_reason: None,
+        on_status_reason: Some("Host EC2*".to_owned()),
+        on_exit_code: None,
+        action: ExitAction::Exit,
+    };
+    let mut submission = bench.submission("q");
+    submission.retry = Some(RetryStrategy { attempts: 5, rules: vec![rule] });
+    let job = bench.submit(submission);
+    bench.end(job, Ending::Lost);
+    assert_eq!(bench.status(job), JobStatus::Failed);
+}
+
+#[test]
+fn time_runs_from_running_and_a_timeout_is_never_retried() {
+    let mut bench = Bench::new();
+    let mut submission = bench.submission("q");
+    submission.timeout_seconds = Some(2);
+    submission.retry = Some(RetryStrategy { attempts: 5, rules: Vec::new() });
+    let job = bench.submit(submission);
+    bench.now += 60_000;
+    bench.begin(job);
+    assert_eq!(bench.machine.next_wakeup(), Some(Timestamp::from_millis(bench.now + 2_000)));
+    bench.now += 1_999;
+    bench.run(Command::Tick).unwrap();
+    assert!(bench.stops.is_empty());
+    bench.now += 1;
+    bench.run(Command::Tick).unwrap();
+    bench.run(Command::Tick).unwrap();
+    assert_eq!(bench.stops.len(), 1, "asked once");
+    assert_eq!(bench.machine.next_wakeup(), None);
+    bench.end(job, Ending::Stopped);
+    assert_eq!((bench.status(job), bench.reason(job)), (JobStatus::Failed, "Job attempt duration exceeded timeout"));
+    assert_eq!(bench.archive.progress[&job].attempts[0].exit_code, Some(137));
+}
+
+#[test]
+fn cancel_ends_what_waits_and_leaves_what_has_begun_to_start() {
+    let mut bench = Bench::new();
+    let running = bench.sized("q", "1", "10");
+    let mut submission = bench.submission("q");
+    submission.depends_on = vec![running];
+    let pending = bench.submit(submission);
+    let cancel = |job| Command::CancelJob { job, reason: "changed my mind".to_owned() };
+    bench.run(cancel(running)).unwrap();
+    bench.run(cancel(pending)).unwrap();
+    bench.run(cancel(JobId::from_bytes([99; 16]))).unwrap();
+    assert_eq!(bench.status(running), JobStatus::Starting);
+    assert_eq!((bench.status(pending), bench.reason(pending)), (JobStatus::Failed, "changed my mind"));
+    assert_eq!(bench.archive.progress[&pending].ended_by, EndedBy::Cancel);
+}
+
+#[test]
+fn terminate_stops_a_running_job_once_and_its_first_reason_stands() {
+    let mut bench = Bench::new();
+    let job = bench.sized("q", "1", "10");
+    bench.begin(job);
+    for reason in ["first", "second"] {
+        bench.run(Command::TerminateJob { job, reason: reason.to_owned() }).unwrap();
+    }
+    assert_eq!(bench.stops.len(), 1);
+    bench.exit(job, 0);
+    assert_eq!((bench.status(job), bench.reason(job)), (JobStatus::Failed, "first"), "what was answered stands");
+    bench.run(Command::TerminateJob { job, reason: "late".to_owned() }).unwrap();
+    assert_eq!(bench.reason(job), "first");
+}
+
+#[test]
+fn dependents_wait_for_success_and_fail_with_what_they_depend_on() {
+    let mut bench = Bench::new();
+    let (good, bad) = (bench.sized("q", "1", "10"), bench.sized("q", "1", "10"));
+    let mut depend = |on: Vec<JobId>| {
+        let mut submission = bench.submission("q");
+        submission.depends_on = on;
+        bench.submit(submission)
+    };
+    let after_good = depend(vec![good, good]);
+    let after_both = depend(vec![good, bad]);
+    let chained = depend(vec![after_both]);
+    assert_eq!(bench.status(after_good), JobStatus::Pending);
+    bench.exit(good, 0);
+    assert_eq!(bench.status(after_good), JobStatus::Starting);
+    assert_eq!(bench.status(after_both), JobStatus::Pending);
+    bench.exit(bad, 1);
+    for job in [after_both, chained] {
+        assert_eq!((bench.status(job), bench.reason(job)), (JobStatus::Failed, "Dependent Job failed"));
+    }
+    let mut submission = bench.submission("q");
+    submission.depends_on = vec![bad];
+    let late = bench.submit(submission);
+    assert_eq!((bench.status(late), bench.reason(late)), (JobStatus::Failed, "Dependent Job failed"));
+    let mut submission = bench.submission("q");
+    submission.depends_on = vec![JobId::from_bytes([99; 16])];
+    let refused = bench.run(Command::SubmitJob(Box::new(submission)));
+    assert!(matches!(refused, Err(Rejection::DependencyNotFound { .. })));
+}
+
+#[test]
+fn a_stale_or_doubled_report_changes_nothing() {
+    let mut bench = Bench::new();
+    let job = bench.sized("q", "1", "10");
+    let first = bench.starts[0].0;
+    bench.begin(job);
+    bench.begin(job);
+    bench.end(job, Ending::Lost);
+    let late = Report { attempt: first, event: AttemptEvent::Ended(Ending::Exited { exit_code: 0, reason: None }) };
+    bench.run(Command::Report(late)).unwrap();
+    assert_eq!(bench.status(job), JobStatus::Starting);
+    assert_eq!(bench.machine.dropped_reports(), 2);
+}
+
+#[test]
+fn a_queue_is_deleted_once_disabled_and_takes_its_jobs_with_it() {
+    let mut bench = Bench::new();
+    let running = bench.sized("q", "4", "10");
+    assert!(bench.starts.is_empty());
+    bench.run(Command::CancelJob { job: running, reason: "x".to_owned() }).unwrap();
+    let running = bench.sized("q", "3", "10");
+    let waiting = bench.sized("q", "3", "10");
+    let delete = Command::DeleteJobQueue { name: name("q") };
+    assert_eq!(bench.run(delete.clone()), Err(Rejection::NotDisabled));
+    bench.enable_queue("q", Enablement::Disabled);
+    bench.run(delete.clone()).unwrap();
+    assert_eq!((bench.status(waiting), bench.reason(waiting)), (JobStatus::Failed, "JobQueue deleted"));
+    assert_eq!(bench.stops.len(), 1);
+    let again = Bench::new_queue("q", 1, &["a"]);
+    assert!(matches!(bench.run(again.clone()), Err(Rejection::QueueExists { .. })), "it goes with its last job");
+    bench.end(running, Ending::Stopped);
+    assert_eq!(bench.reason(running), "JobQueue deleted");
+    bench.run(again).unwrap();
+    bench.run(Command::DeleteJobQueue { name: name("unknown") }).unwrap();
+}
+
+#[test]
+fn an_environment_is_deleted_once_disabled_and_unused() {
+    let mut bench = Bench::new();
+    bench.queue("r", 1, &["b"]);
+    let delete = Command::DeleteComputeEnvironment { name: name("a") };
+    assert_eq!(bench.run(delete.clone()), Err(Rejection::NotDisabled));
+    let running = bench.sized("q", "1", "10");
+    bench.enable_environment("a", Enablement::Disabled);
+    assert_eq!(bench.run(delete.clone()), Err(Rejection::EnvironmentInUse));
+    let update = QueueUpdate {
+        name: name("q"),
+        state: None,
+        priority: None,
+        environments: Some(vec![EnvironmentOrder { order: 1, environment: name("b") }]),
+        rest: Document::default(),
+    };
+    bench.run(Command::UpdateJobQueue(Box::new(update))).unwrap();
+    bench.run(delete.clone()).unwrap();
+    assert!(bench.machine.environments.contains_key(&name("a")), "an attempt still holds of it");
+    bench.exit(running, 0);
+    assert!(!bench.machine.environments.contains_key(&name("a")));
+    bench.run(delete).unwrap();
+}
+
+#[test]
+fn revisions_go_on_after_deregistering_and_the_latest_active_one_is_taken() {
+    let mut bench = Bench::new();
+    bench.define(None);
+    let deregister = |revision| Command::DeregisterJobDefinition { name: name("d"), revision };
+    bench.run(deregister(2)).unwrap();
+    assert_eq!(bench.archive.heads[&name("d")], DefinitionHead { last_revision: 2, latest_active: Some(1) });
+    bench.run(deregister(1)).unwrap();
+    let submission = bench.submission("q");
+    let refused = bench.run(Command::SubmitJob(Box::new(submission)));
+    assert!(matches!(refused, Err(Rejection::DefinitionNotActive { .. })));
+    bench.define(None);
+    assert_eq!(bench.archive.heads[&name("d")], DefinitionHead { last_revision: 3, latest_active: Some(3) });
+    bench.run(deregister(77)).unwrap();
+}
+
+#[test]
+fn a_drained_node_starts_nothing_new() {
+    let mut bench = Bench::new();
+    bench.machine.hold_starts();
+    let job = bench.sized("q", "1", "10");
+    assert_eq!((bench.status(job), bench.starts.len()), (JobStatus::Runnable, 0));
+}
