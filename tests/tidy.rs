@@ -55,6 +55,7 @@ const LICENCES: &[&str] = &[
 
 /// Crates of which two versions are linked, each with who is to blame.
 const DOUBLED: &[(&str, &str)] = &[
+    ("cpufeatures", "rand, below wasmtime-wasi, is ahead of sha2"),
     ("embedded-io", "postcard offers both as options; neither is linked"),
     ("hashbrown", "gimli, below Cranelift, lags behind indexmap"),
     ("io-lifetimes", "fs-set-times, below cap-primitives, lags behind"),

@@ -22,6 +22,10 @@ pub(crate) fn find_programs(shared: &Arc<Shared>) {
             continue;
         }
         let found = match &spec.program {
+            // Not behind the compilations of others.
+            Program::Stored { digest } if shared.programs.is_missing(digest) => {
+                Err(PrepareError::NotFound(*digest).to_string())
+            }
             Program::Stored { digest } => Ok((*digest, Source::Stored)),
             Program::File { path } => match shared.programs.find_file(path, &shared.allowed, &shared.cache) {
                 Ok(FoundFile::Copied(digest, copy)) => Ok((digest, Source::Copy(copy))),
@@ -72,8 +76,7 @@ pub(crate) fn compile_modules(shared: &Arc<Shared>) {
             let duration = begun.elapsed();
             tracing::info!(module = %id.digest, milliseconds = duration.as_millis(), "compiled a module");
             let Compiled { file: _, kind, bytes } = &*compiled;
-            let prepared =
-                Prepared { kind: *kind, compiled_bytes: *bytes, compile_duration: Some(duration) };
+            let prepared = Prepared { kind: *kind, compiled_bytes: *bytes, compile_duration: Some(duration) };
             (prepared, compiled)
         });
         for waiter in shared.flights.land(id) {
@@ -135,9 +138,7 @@ fn compile(shared: &Shared, id: FlightId, source: &Source) -> Result<Arc<Compile
             let seconds = shared.options.compile_timeout.as_secs();
             Err(PrepareError::Rejected { reason: format!("its compilation took longer than {seconds} seconds") })
         }
-        CompileOutcome::Died(how) => {
-            Err(PrepareError::Rejected { reason: format!("its compiler crashed: {how}") })
-        }
+        CompileOutcome::Died(how) => Err(PrepareError::Rejected { reason: format!("its compiler crashed: {how}") }),
     }
 }
 

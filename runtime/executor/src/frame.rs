@@ -98,8 +98,15 @@ pub enum FromWorker<'a> {
         #[serde(borrow)]
         bytes: Bytes<'a>,
     },
-    /// The attempt is over, its scratch folder is empty again, and the worker waits for the next.
-    Ended(#[serde(borrow)] WorkerEnding<'a>),
+    /// The attempt is over.
+    Ended {
+        /// How.
+        #[serde(borrow)]
+        ending: WorkerEnding<'a>,
+        /// The scratch folder is empty again and the worker waits for the next attempt. If not, it
+        /// must be replaced.
+        reusable: bool,
+    },
 }
 
 /// How an attempt ended, as its worker saw it.
@@ -214,10 +221,7 @@ impl FrameReader {
     ///
     /// # Errors
     /// See [`FrameError`].
-    pub fn next(
-        &mut self,
-        mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
-    ) -> Result<Option<&[u8]>, FrameError> {
+    pub fn next(&mut self, mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> Result<Option<&[u8]>, FrameError> {
         loop {
             let wanted = match self.buffer[self.start..self.end].first_chunk::<HEADER>() {
                 None => HEADER,

@@ -12,8 +12,8 @@
 mod cache;
 
 mod compile;
-pub mod frame;
 mod flight;
+pub mod frame;
 mod options;
 mod pool;
 mod program;
@@ -23,10 +23,9 @@ mod slot;
 mod spec;
 mod worker;
 
-pub use reason::matchable;
 pub use options::{InvalidOptions, Options};
 pub use pool::{StartError, WorkerPool};
+pub use reason::matchable;
 pub use spec::{
-    AttemptSink, AttemptSpec, Executor, ModuleKind, Mount, MountSource, OutputStream, PrepareError,
-    Prepared, Program,
+    AttemptSink, AttemptSpec, Executor, ModuleKind, Mount, MountSource, OutputStream, PrepareError, Prepared, Program,
 };

@@ -16,7 +16,7 @@ use crate::flight::{Flights, Source, Waiter};
 use crate::options::{InvalidOptions, Options};
 use crate::program::Programs;
 use crate::queue::Queue;
-use crate::slot::Slots;
+use crate::slot::{Slots, join};
 use crate::spec::{AttemptSink, AttemptSpec, Executor, PrepareError, Prepared, Program};
 use crate::worker::{Hello, Launch, Ready, Violation, Worker};
 
@@ -73,7 +73,6 @@ pub(crate) struct Shared {
     pub(crate) hello: Hello,
     pub(crate) flights: Flights,
     /// Attempts whose program isn't found yet.
-    #[expect(clippy::vec_box, reason = "specs are boxed once and moved from queue to queue")]
     pub(crate) unresolved: Queue<Box<AttemptSpec>>,
     pub(crate) slots: Slots,
     pub(crate) spawner: Spawner,
@@ -228,7 +227,7 @@ impl Executor for WorkerPool {
             killer.kill();
         }
         for thread in self.threads.lock().expect("no holder of this lock panics").drain(..) {
-            thread.join().expect("no thread of the pool panics");
+            join(thread);
         }
         shared.slots.close();
     }
@@ -359,8 +358,7 @@ impl Shared {
                 *phase = Phase::Stopping;
             }
         }
-        let waiting =
-            attempts.known.extract_if(|_, phase| matches!(phase, Phase::Waiting)).map(|(attempt, _)| attempt);
+        let waiting = attempts.known.extract_if(|_, phase| matches!(phase, Phase::Waiting)).map(|(attempt, _)| attempt);
         (waiting.collect(), running)
     }
 }

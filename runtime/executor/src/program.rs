@@ -6,7 +6,6 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::{Duration, SystemTime};
 
 use wasmbatch_core::Digest;
 use wasmbatch_jail::{AllowedFolders, OpenError};
@@ -18,7 +17,7 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024 * 1024;
 /// Files whose digest is remembered.
 const REMEMBERED: usize = 1024;
 /// A file changed more recently than this may change again without its times showing it.
-const SETTLED: Duration = Duration::from_secs(2);
+const SETTLED_SECONDS: i64 = 2;
 
 /// Uploaded modules, and the digests of files seen in folders.
 #[derive(Debug)]
@@ -56,6 +55,11 @@ impl Programs {
         File::open(self.stored.join(digest.hex()))
     }
 
+    /// Whether no module of this digest was uploaded, or it was deleted.
+    pub(crate) fn is_missing(&self, digest: &Digest) -> bool {
+        matches!(self.stored.join(digest.hex()).try_exists(), Ok(false))
+    }
+
     /// Finds a program file below an allowed folder. The error is fit for a reason.
     pub(crate) fn find_file(
         &self,
@@ -75,8 +79,13 @@ impl Programs {
         }
         let mut copy = cache.temporary().map_err(failed)?;
         io::copy(&mut io::Read::take(&file, MAX_FILE_BYTES), &mut copy.file).map_err(failed)?;
+        // The compiler reads on from where this descriptor stands.
+        io::Seek::rewind(&mut copy.file).map_err(failed)?;
         let digest = Digest::from_bytes(checksum(&copy.file).map_err(failed)?.0);
-        self.remember(identity, Identity::of(&file).map_err(failed)?, digest);
+        let after = Identity::of(&file).map_err(failed)?;
+        if identity == after && after.is_settled_before(&Identity::of(&copy.file).map_err(failed)?) {
+            self.remember(after, digest);
+        }
         Ok(FoundFile::Copied(digest, copy))
     }
 
@@ -85,15 +94,12 @@ impl Programs {
         self.seen.lock().expect("no holder of this lock panics").clear();
     }
 
-    fn remember(&self, before: Identity, after: Identity, digest: Digest) {
-        if before != after || !after.is_settled() {
-            return;
-        }
+    fn remember(&self, identity: Identity, digest: Digest) {
         let mut seen = self.seen.lock().expect("no holder of this lock panics");
         if seen.len() >= REMEMBERED {
             seen.clear();
         }
-        seen.insert(after, digest);
+        seen.insert(identity, digest);
     }
 }
 
@@ -109,11 +115,9 @@ impl Identity {
         })
     }
 
-    /// Compared with the file system's clock, not with any the core knows.
-    fn is_settled(&self) -> bool {
-        let Ok(seconds) = u64::try_from(self.changed.0) else { return false };
-        let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        SystemTime::now().duration_since(changed).is_ok_and(|age| age > SETTLED)
+    /// Whether it was last changed well before the copy was made: by the file system's own clock.
+    fn is_settled_before(&self, copy: &Self) -> bool {
+        copy.changed.0.saturating_sub(self.changed.0) > SETTLED_SECONDS
     }
 }
 

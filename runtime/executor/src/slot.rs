@@ -86,7 +86,7 @@ impl Slots {
         let threads = std::mem::take(&mut inner.ended);
         drop(inner);
         for thread in threads {
-            thread.join().expect("no thread of the pool panics");
+            join(thread);
         }
     }
 }
@@ -143,9 +143,7 @@ impl Shared {
         let number = inner.next_number;
         let shared = Arc::clone(self);
         let hands = Hands { number, worker, domain: None };
-        let thread = std::thread::Builder::new()
-            .name(format!("worker-{number}"))
-            .spawn(move || shared.work(hands))?;
+        let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || shared.work(hands))?;
         let slot = Slot {
             thread: Some(thread),
             domain: None,
@@ -166,15 +164,17 @@ impl Shared {
     fn next(self: &Arc<Self>, hands: &mut Hands) -> Option<Box<Ready>> {
         let mut inner = self.slots.lock();
         loop {
+            let mut ending = inner.closing || hands.worker.is_none();
             match inner.slots.get_mut(&hands.number)?.order.take() {
                 Some(Order::Run(ready)) => return Some(ready),
-                Some(Order::End) => break,
+                Some(Order::End) => ending = true,
                 None => {}
             }
+            // Even one that was told to end: who queued meanwhile counted on it.
             if let Some(ready) = inner.queue.pop_front() {
                 return Some(Box::new(ready));
             }
-            if hands.worker.is_none() || inner.closing {
+            if ending {
                 break;
             }
             let slot = inner.slots.get_mut(&hands.number)?;
@@ -261,10 +261,14 @@ impl Shared {
         let progress = AttemptProgress { shared: self, attempt, digest: ready.digest };
         let reuse = match worker.run(ready, &folders, &progress) {
             Outcome::Ended(ending) => self.finish(attempt, ending),
-            Outcome::Lost(ending) => {
+            Outcome::Lost(ending, why) => {
                 // Reaped before its end is told: whoever hears of the end may count on it.
                 hands.worker = None;
-                self.finish(attempt, ending);
+                let told = format!("{ending:?}");
+                // If it was not us who ended it, an operator wants to know.
+                if self.finish(attempt, ending) == Reuse::Yes {
+                    tracing::warn!(%attempt, ending = told, why, "a worker was lost");
+                }
                 Reuse::No
             }
             Outcome::NotSent => {
@@ -302,6 +306,14 @@ impl Shared {
             folders.push(opened);
         }
         Ok(folders)
+    }
+}
+
+/// A panic, which may come out of the sink, was told when it happened.
+pub(crate) fn join(thread: JoinHandle<()>) {
+    let name = thread.thread().name().unwrap_or_default().to_owned();
+    if thread.join().is_err() {
+        tracing::error!(thread = name, "a thread of the executor panicked");
     }
 }
 

@@ -5,13 +5,13 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wasmbatch_core::{AttemptId, Digest, Ending};
+use wasmbatch_core::{Digest, Ending};
 use wasmbatch_jail::{Killer, ProcessEnd, Scratch, WorkerCommand, WorkerProcess, socket};
 
 use crate::cache::Compiled;
 use crate::frame::{
-    Folder, FrameError, FrameReader, FromWorker, LOADED_PROGRAMS, MAX_FROM_WORKER, MAX_OUTPUT,
-    MAX_TO_WORKER, PROTOCOL, Run, ToWorker, WorkerEnding, decode, encode,
+    Folder, FrameError, FrameReader, FromWorker, LOADED_PROGRAMS, MAX_FROM_WORKER, MAX_OUTPUT, MAX_TO_WORKER, PROTOCOL,
+    Run, ToWorker, WorkerEnding, decode, encode,
 };
 use crate::reason::{matchable, readable};
 use crate::spec::{AttemptSpec, ModuleKind, OutputStream};
@@ -66,8 +66,8 @@ pub(crate) trait Progress {
 pub(crate) enum Outcome {
     /// The worker said so and waits for the next attempt.
     Ended(Ending),
-    /// The worker is dead or must not be used again.
-    Lost(Ending),
+    /// The worker is dead or must not be used again, and why, fit for an operator's log.
+    Lost(Ending, String),
     /// The worker was dead before it got the attempt, which may run elsewhere.
     NotSent,
 }
@@ -138,7 +138,7 @@ impl Worker {
 
     /// Kills the process and says how it ended, in words fit for an operator's log.
     pub(crate) fn autopsy(&mut self) -> (Option<ProcessEnd>, String) {
-        self.process.killer().kill();
+        self.killer().kill();
         let end = self.process.wait().ok();
         (end, self.process.stderr_text())
     }
@@ -157,16 +157,17 @@ impl Worker {
             }
         }
         match self.follow(progress) {
-            Ok(Some(ending)) => Outcome::Ended(ending),
-            Ok(None) => Outcome::Lost(self.crashed(ready.spec.attempt)),
+            Ok(Some((ending, true))) => Outcome::Ended(ending),
+            Ok(Some((ending, false))) => Outcome::Lost(ending, "it could not be cleaned".to_owned()),
+            Ok(None) => {
+                let (ending, stderr) = self.crashed();
+                Outcome::Lost(ending, stderr)
+            }
             Err(violation) => {
-                let error: &dyn std::error::Error = &violation;
-                tracing::warn!(
-                    worker = self.process.id(), attempt = %ready.spec.attempt, error,
-                    "a worker misbehaved and is killed"
-                );
                 let reason = format!("WorkerCrashed: {}", matchable(&violation.to_string()));
-                Outcome::Lost(Ending::Failed { exit_code: 137, reason })
+                let (_, stderr) = self.autopsy();
+                let ending = Ending::Failed { exit_code: 137, reason };
+                Outcome::Lost(ending, format!("{violation}: {stderr}"))
             }
         }
     }
@@ -191,8 +192,7 @@ impl Worker {
         self.buffer.clear();
         encode(&request, MAX_TO_WORKER, &mut self.buffer)?;
         let program = known.is_none().then(|| ready.compiled.file.as_fd());
-        let descriptors: Vec<BorrowedFd<'_>> =
-            program.into_iter().chain(folders.iter().map(OwnedFd::as_fd)).collect();
+        let descriptors: Vec<BorrowedFd<'_>> = program.into_iter().chain(folders.iter().map(OwnedFd::as_fd)).collect();
         socket::send(self.socket.as_fd(), &self.buffer, &descriptors).map_err(FrameError::Io)?;
         self.note_loaded(known, forget, ready.digest);
         Ok(())
@@ -210,10 +210,9 @@ impl Worker {
     }
 
     /// Reads what the worker says of the attempt; `None` when it went away.
-    fn follow(&mut self, progress: &dyn Progress) -> Result<Option<Ending>, Violation> {
+    fn follow(&mut self, progress: &dyn Progress) -> Result<Option<(Ending, bool)>, Violation> {
         let mut deadline = Some(Instant::now() + START_LIMIT);
-        let mut loaded = true;
-        let ending = loop {
+        let (ending, reusable) = loop {
             let Some(frame) = self.next_frame(deadline)? else { return Ok(None) };
             let started = deadline.is_none();
             match frame {
@@ -227,34 +226,25 @@ impl Worker {
                     }
                     progress.output(stream, bytes.0);
                 }
-                FromWorker::Ended(WorkerEnding::CouldNotStart { reason }) if !started => {
-                    loaded = false;
-                    break Ending::CouldNotStart { reason: matchable(reason) };
-                }
-                FromWorker::Ended(WorkerEnding::Exited { exit_code, reason }) if started => {
-                    break Ending::Exited { exit_code, reason: reason.map(matchable) };
-                }
-                FromWorker::Ended(WorkerEnding::Failed { exit_code, reason }) if started => {
-                    break Ending::Failed { exit_code, reason: matchable(reason) };
+                FromWorker::Ended { ending, reusable } => {
+                    break (believe(&ending, started).ok_or(Violation::Order)?, reusable);
                 }
                 FromWorker::Hello { .. }
                 | FromWorker::Compiled { .. }
                 | FromWorker::CompileFailed { .. }
                 | FromWorker::Started
-                | FromWorker::Output { .. }
-                | FromWorker::Ended(_) => return Err(Violation::Order),
+                | FromWorker::Output { .. } => return Err(Violation::Order),
             }
         };
-        if !loaded {
+        if matches!(ending, Ending::CouldNotStart { .. }) {
             // The worker keeps no program that it couldn't start.
             self.loaded.pop();
         }
-        Ok(Some(ending))
+        Ok(Some((ending, reusable)))
     }
 
-    fn crashed(&mut self, attempt: AttemptId) -> Ending {
+    fn crashed(&mut self) -> (Ending, String) {
         let (end, stderr) = self.autopsy();
-        tracing::warn!(worker = self.process.id(), %attempt, ?end, stderr, "a worker crashed");
         let (exit_code, how) = match end {
             Some(ProcessEnd::Signalled(signal)) => {
                 (u8::try_from(128 + signal).unwrap_or(255), format!("signal {signal}"))
@@ -262,7 +252,7 @@ impl Worker {
             Some(ProcessEnd::Exited(code)) => (u8::try_from(code).unwrap_or(255).max(1), format!("exit code {code}")),
             None => (255, "unknown".to_owned()),
         };
-        Ending::Failed { exit_code, reason: format!("WorkerCrashed: {how}") }
+        (Ending::Failed { exit_code, reason: format!("WorkerCrashed: {how}") }, stderr)
     }
 
     /// Has a module compiled into `output`, in a worker that does nothing else before or after.
@@ -331,6 +321,20 @@ impl Worker {
             Err(FrameError::Io(error)) if error.kind() == io::ErrorKind::TimedOut => Err(Violation::Late),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// The ending in the core's words, if a worker may say so now.
+fn believe(ending: &WorkerEnding<'_>, started: bool) -> Option<Ending> {
+    match *ending {
+        WorkerEnding::CouldNotStart { reason } if !started => Some(Ending::CouldNotStart { reason: matchable(reason) }),
+        WorkerEnding::Exited { exit_code, reason } if started => {
+            Some(Ending::Exited { exit_code, reason: reason.map(matchable) })
+        }
+        WorkerEnding::Failed { exit_code, reason } if started => {
+            Some(Ending::Failed { exit_code, reason: matchable(reason) })
+        }
+        WorkerEnding::CouldNotStart { .. } | WorkerEnding::Exited { .. } | WorkerEnding::Failed { .. } => None,
     }
 }
 

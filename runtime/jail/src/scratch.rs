@@ -8,9 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RawDir, SeekFrom, mkdirat, openat, renameat, seek, unlinkat,
-};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, SeekFrom, mkdirat, openat, renameat, seek, unlinkat};
 use rustix::io::Errno;
 
 use crate::beneath::open_own_folder;
@@ -175,12 +173,7 @@ fn flatten(top: BorrowedFd<'_>, name: &CString, moved: &mut u64) -> io::Result<(
 }
 
 /// Moves a folder that isn't empty into `top` under a name that is free there.
-fn move_up(
-    from: BorrowedFd<'_>,
-    name: &CString,
-    top: BorrowedFd<'_>,
-    moved: &mut u64,
-) -> io::Result<()> {
+fn move_up(from: BorrowedFd<'_>, name: &CString, top: BorrowedFd<'_>, moved: &mut u64) -> io::Result<()> {
     // Moving a folder writes its `..`, for which its mode must allow writing.
     drop(open_stubborn(from, name)?);
     loop {
@@ -234,7 +227,7 @@ mod tests {
         symlink(&outside, guest.join("a/link")).unwrap();
         fs::create_dir_all(guest.join("closed/deep/deeper")).unwrap();
         for closed in ["closed/deep/deeper", "closed/deep", "closed"] {
-            fs::set_permissions(guest.join(closed), fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(guest.join(closed), fs::Permissions::from_mode(0o000)).unwrap();
         }
         empty(scratch.guest_root()).unwrap();
         assert_eq!(entries(&guest), 0);

@@ -162,8 +162,7 @@ fn serve(inbox: &Receiver<Request>) {
 
 fn begin(worker: WorkerCommand) -> io::Result<WorkerProcess> {
     let WorkerCommand { command, descriptors } = worker;
-    let (program, arguments) =
-        command.split_first().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let (program, arguments) = command.split_first().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     if descriptors.len() > MAX_GIVEN {
         return Err(io::ErrorKind::InvalidInput.into());
     }
@@ -174,6 +173,7 @@ fn begin(worker: WorkerCommand) -> io::Result<WorkerProcess> {
     drop(descriptors);
     let stderr = StderrNote::new()?;
     let parent = getpid();
+    #[expect(clippy::disallowed_methods, reason = "this is the jail that makes processes")]
     let mut command = Command::new(program);
     command
         .args(arguments)

@@ -32,9 +32,6 @@ impl StderrNote {
         let read = self.0.read_at(&mut bytes, 0).unwrap_or(0);
         bytes.truncate(read);
         let written = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-        String::from_utf8_lossy(&bytes[..written])
-            .chars()
-            .filter(|c| !c.is_control() || *c == '\n')
-            .collect()
+        String::from_utf8_lossy(&bytes[..written]).chars().filter(|c| !c.is_control() || *c == '\n').collect()
     }
 }

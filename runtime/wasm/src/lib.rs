@@ -1,38 +1,26 @@
-//! In work.
-use std::path::PathBuf;
+//! The worker's side: what runs guests. The only crate with wasmtime.
+//!
+//! [`worker_main`] is the whole life of a worker process: it compiles a module for the pool, or runs
+//! one attempt after the other. [`run_foreground`] runs one program with this process's own streams.
+//!
+//! The crate deliberately knows no jobs and opens no path on a pool's behalf: programs and folders
+//! come as descriptors.
+//!
+//! Invariants: a guest reaches only its streams, clocks, random numbers and the folders it was
+//! given; nothing of an attempt is left for the next; compiled code is loaded only from where the
+//! pool's own cache put it; linkers are built once for an engine, never for an attempt.
 
-/// Runs the worker: never returns. The pool's socket is descriptor 3.
-pub fn worker_main() -> ! {
-    std::process::exit(70)
-}
+mod cache;
+mod channel;
+mod compile;
+mod ending;
+mod engine;
+pub mod floor;
+mod foreground;
+mod limits;
+mod run;
+mod wasi;
+mod worker;
 
-/// What `wasmbatch run` was asked for.
-#[derive(Debug, Clone)]
-pub struct Foreground {
-    /// The program's file.
-    pub program: PathBuf,
-    /// The whole argument vector, the program's name first.
-    pub arguments: Vec<String>,
-    /// The whole environment.
-    pub environment: Vec<(String, String)>,
-    /// Host folder, guest path, read-only.
-    pub folders: Vec<(PathBuf, String, bool)>,
-    /// Bound on linear memory, if any.
-    pub memory_limit_bytes: Option<u64>,
-}
-
-/// Runs one program in this process with its standard streams; returns the exit code and, where the
-/// ending has one, its reason.
-pub fn run_foreground(request: &Foreground) -> ForegroundEnd {
-    let _ = request;
-    ForegroundEnd { exit_code: 1, reason: None }
-}
-
-/// How a foreground run ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ForegroundEnd {
-    /// The process's exit code to be.
-    pub exit_code: u8,
-    /// To be shown on stderr.
-    pub reason: Option<String>,
-}
+pub use foreground::{Foreground, ForegroundEnd, ForegroundFolder, run_foreground};
+pub use worker::worker_main;

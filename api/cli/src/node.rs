@@ -1,0 +1,110 @@
+//! A node in this process: controller, worker pool and API server, from options to a clean end.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use wasmbatch_controller::{Controller, SystemClock};
+use wasmbatch_core::{Node, Vcpus};
+use wasmbatch_executor::{Executor, WorkerPool};
+
+/// Commands of clients that may wait for the writer.
+const INBOX_CAPACITY: usize = 4096;
+/// Worker processes beyond which attempts wait for one, however small their share of a vCPU.
+const MOST_WORKERS: usize = 1024;
+
+/// How a node runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) listen: SocketAddr,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) allow_mount: Vec<PathBuf>,
+    pub(crate) vcpus: u32,
+    pub(crate) memory_mib: u64,
+    pub(crate) region: String,
+    pub(crate) account_id: String,
+}
+
+/// A node that runs.
+pub(crate) struct RunningNode {
+    controller: Controller,
+    address: SocketAddr,
+    stop_server: oneshot::Sender<()>,
+    server: tokio::task::JoinHandle<Result<(), wasmbatch_server::ServeError>>,
+}
+
+impl RunningNode {
+    /// Starts a node; it serves when this returns.
+    pub(crate) async fn start(options: Options) -> anyhow::Result<Self> {
+        wasmbatch_server::check_listen(options.listen)?;
+        let listener = TcpListener::bind(options.listen)
+            .await
+            .with_context(|| format!("can't listen on {}; is another node running?", options.listen))?;
+        let address = listener.local_addr()?;
+        let controller = tokio::task::spawn_blocking({
+            let options = options.clone();
+            move || start_controller(&options)
+        })
+        .await??;
+        let server_options = wasmbatch_server::Options {
+            listen: address,
+            region: options.region,
+            account_id: options.account_id,
+            ..wasmbatch_server::Options::default()
+        };
+        let (stop_server, stopped) = oneshot::channel::<()>();
+        let handle = controller.handle();
+        let server = tokio::task::spawn(wasmbatch_server::serve(listener, server_options, handle, async {
+            // A dropped sender means the same.
+            drop(stopped.await);
+        }));
+        Ok(Self { controller, address, stop_server, server })
+    }
+
+    /// Where it listens.
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Resolves when the node can't go on.
+    pub(crate) async fn failed(&self) {
+        self.controller.ended().await;
+    }
+
+    /// Drains for at most `patience`, answering meanwhile, and ends.
+    pub(crate) async fn stop(self, patience: Duration) -> anyhow::Result<()> {
+        let Self { controller, stop_server, server, .. } = self;
+        controller.shutdown(patience).await;
+        // The server may be gone already.
+        let _ = stop_server.send(());
+        server.await?.context("the API server failed")
+    }
+}
+
+fn start_controller(options: &Options) -> anyhow::Result<Controller> {
+    let worker = std::env::current_exe().context("can't find this program's own file")?;
+    let warm = usize::try_from(options.vcpus)?.clamp(1, MOST_WORKERS);
+    let mut pool = wasmbatch_executor::Options::new(vec![worker.into(), "worker".into()], options.data_dir.clone());
+    pool.allowed_mounts.clone_from(&options.allow_mount);
+    pool.warm_workers = warm;
+    pool.max_workers = warm.saturating_mul(4).min(MOST_WORKERS);
+    let controller = wasmbatch_controller::Options {
+        data_dir: options.data_dir.clone(),
+        node: Node {
+            instance: crate::config::instance_name(),
+            vcpus: Vcpus::whole(options.vcpus),
+            memory_mib: options.memory_mib,
+        },
+        allowed_mounts: options.allow_mount.clone(),
+        inbox_capacity: INBOX_CAPACITY,
+    };
+    let start_pool = |sink| {
+        let pool = WorkerPool::start(pool, sink)?;
+        Ok(Arc::new(pool) as Arc<dyn Executor>)
+    };
+    Ok(Controller::start(controller, Arc::new(SystemClock), start_pool)?)
+}

@@ -1,0 +1,234 @@
+//! Jobs.
+
+use crate::definition::{ContainerProperties, JobTimeout, KeyValuePair, ResourceRequirement, RetryStrategy};
+use crate::{Rest, TextMap};
+
+wire! {
+    /// SubmitJob.
+    SubmitJobRequest {
+        optional {
+            job_name: String,
+            job_queue: String,
+            share_identifier: String,
+            scheduling_priority_override: i32,
+            array_properties: ArrayProperties,
+            depends_on: Vec<JobDependency>,
+            job_definition: String,
+            parameters: TextMap,
+            container_overrides: ContainerOverrides,
+            retry_strategy: RetryStrategy,
+            propagate_tags: bool,
+            timeout: JobTimeout,
+            tags: TextMap,
+            node_overrides: Rest,
+            eks_properties_override: Rest,
+            ecs_properties_override: Rest,
+            consumable_resource_properties_override: Rest,
+        }
+    }
+}
+
+wire! {
+    /// `arrayProperties` of a submit.
+    ArrayProperties {
+        optional { size: i32 }
+    }
+}
+
+wire! {
+    /// One entry of `dependsOn`.
+    JobDependency {
+        optional {
+            job_id: String,
+            #[serde(rename = "type")]
+            kind: String,
+        }
+    }
+}
+
+wire! {
+    /// `containerOverrides`.
+    ContainerOverrides {
+        optional {
+            vcpus: i32,
+            memory: i32,
+            command: Vec<String>,
+            instance_type: String,
+            environment: Vec<KeyValuePair>,
+            resource_requirements: Vec<ResourceRequirement>,
+        }
+    }
+}
+
+wire! {
+    /// The answer of SubmitJob.
+    SubmitJobResponse {
+        required {
+            job_arn: String,
+            job_name: String,
+            job_id: String,
+        }
+    }
+}
+
+wire! {
+    /// CancelJob and TerminateJob.
+    EndJobRequest {
+        optional {
+            job_id: String,
+            reason: String,
+        }
+    }
+}
+
+wire! {
+    /// DescribeJobs.
+    DescribeJobsRequest {
+        optional { jobs: Vec<String> }
+    }
+}
+
+wire! {
+    /// The answer of DescribeJobs.
+    DescribeJobsResponse {
+        required { jobs: Vec<JobDetail> }
+    }
+}
+
+wire! {
+    /// A job with all that is known of it.
+    JobDetail {
+        required {
+            job_arn: String,
+            job_name: String,
+            job_id: String,
+            job_queue: String,
+            status: String,
+            attempts: Vec<AttemptDetail>,
+            created_at: i64,
+            depends_on: Vec<JobDependency>,
+            job_definition: String,
+            parameters: TextMap,
+            tags: TextMap,
+            platform_capabilities: Vec<String>,
+            eks_attempts: Vec<Rest>,
+            is_cancelled: bool,
+            is_terminated: bool,
+        }
+        optional {
+            scheduling_priority: i32,
+            status_reason: String,
+            retry_strategy: RetryStrategy,
+            started_at: i64,
+            stopped_at: i64,
+            container: ContainerDetail,
+            timeout: JobTimeout,
+            propagate_tags: bool,
+        }
+    }
+}
+
+wire! {
+    /// `container` of a job: its properties with the overrides over them, and its last attempt.
+    ContainerDetail {
+        optional {
+            exit_code: i32,
+            reason: String,
+            container_instance_arn: String,
+            task_arn: String,
+            log_stream_name: String,
+        }
+        flatten { properties: ContainerProperties }
+    }
+}
+
+wire! {
+    /// One entry of `attempts`.
+    AttemptDetail {
+        required { container: AttemptContainerDetail }
+        optional {
+            started_at: i64,
+            stopped_at: i64,
+            status_reason: String,
+        }
+    }
+}
+
+wire! {
+    /// `attempts[].container`.
+    AttemptContainerDetail {
+        required { network_interfaces: Vec<Rest> }
+        optional {
+            container_instance_arn: String,
+            task_arn: String,
+            exit_code: i32,
+            reason: String,
+            log_stream_name: String,
+        }
+    }
+}
+
+wire! {
+    /// ListJobs.
+    ListJobsRequest {
+        optional {
+            job_queue: String,
+            array_job_id: String,
+            multi_node_job_id: String,
+            job_status: String,
+            max_results: i32,
+            next_token: String,
+            filters: Vec<KeyValuesPair>,
+        }
+    }
+}
+
+wire! {
+    /// One entry of `filters`.
+    KeyValuesPair {
+        optional {
+            name: String,
+            values: Vec<String>,
+        }
+    }
+}
+
+wire! {
+    /// The answer of ListJobs.
+    ListJobsResponse {
+        required { job_summary_list: Vec<JobSummary> }
+        optional { next_token: String }
+    }
+}
+
+wire! {
+    /// A job in a list.
+    JobSummary {
+        required {
+            job_arn: String,
+            job_id: String,
+            job_name: String,
+            created_at: i64,
+            status: String,
+            job_definition: String,
+        }
+        optional {
+            status_reason: String,
+            started_at: i64,
+            stopped_at: i64,
+            container: ContainerSummary,
+            is_cancelled: bool,
+            is_terminated: bool,
+        }
+    }
+}
+
+wire! {
+    /// `container` of a job in a list.
+    ContainerSummary {
+        optional {
+            exit_code: i32,
+            reason: String,
+        }
+    }
+}

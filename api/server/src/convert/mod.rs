@@ -1,0 +1,120 @@
+//! Wire types to domain types and back, a file per entity.
+//!
+//! Pure functions: what they build was validated here or by the constructors of `core`, and
+//! nobody behind this line checks a client's input again.
+
+pub(crate) mod container;
+pub(crate) mod definition;
+pub(crate) mod environment;
+pub(crate) mod job;
+pub(crate) mod module;
+pub(crate) mod queue;
+pub(crate) mod retry;
+pub(crate) mod submission;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use wasmbatch_core::environment::{Enablement, Lifecycle};
+use wasmbatch_core::{Document, Tags};
+use wasmbatch_model::{Rest, TextMap};
+
+use crate::error::ApiError;
+
+/// Members kept as JSON.
+pub(crate) fn to_document(rest: Rest) -> Document {
+    Document::new(rest.into_iter().map(|(name, value)| (name, value.to_string())).collect())
+}
+
+/// The inverse of [`to_document`].
+pub(crate) fn from_document(document: &Document) -> Rest {
+    let value = |text: &str| serde_json::from_str(text).expect("a document holds the JSON that was put into it");
+    document.members().iter().map(|(name, text)| (name.clone(), value(text))).collect()
+}
+
+/// A member that must be there. Required members of the service model were asked for by the shape;
+/// this is for the others, and says the same.
+pub(crate) fn required<T>(value: Option<T>, member: &str) -> Result<T, ApiError> {
+    value.ok_or_else(|| ApiError::client(format!("{member} is required")))
+}
+
+/// A text that must be there and say something.
+pub(crate) fn required_text(value: Option<String>, member: &str) -> Result<String, ApiError> {
+    value
+        .filter(|text| !text.is_empty())
+        .ok_or_else(|| ApiError::client(format!("'{member}' is a required field (cannot be an empty string)")))
+}
+
+pub(crate) fn to_tags(tags: Option<TextMap>) -> Result<Tags, ApiError> {
+    Ok(Tags::new(tags.unwrap_or_default())?)
+}
+
+pub(crate) fn from_tags(tags: &Tags) -> TextMap {
+    tags.as_map().clone()
+}
+
+pub(crate) fn to_enablement(state: Option<&str>) -> Result<Option<Enablement>, ApiError> {
+    match state {
+        None => Ok(None),
+        Some("ENABLED") => Ok(Some(Enablement::Enabled)),
+        Some("DISABLED") => Ok(Some(Enablement::Disabled)),
+        Some(other) => {
+            let other = wasmbatch_core::name::shortened(other);
+            Err(ApiError::client(format!("state {other} must be one of ENABLED | DISABLED")))
+        }
+    }
+}
+
+pub(crate) fn from_enablement(state: Enablement) -> String {
+    let word = match state {
+        Enablement::Enabled => "ENABLED",
+        Enablement::Disabled => "DISABLED",
+    };
+    word.to_owned()
+}
+
+pub(crate) fn from_lifecycle(lifecycle: Lifecycle) -> String {
+    let word = match lifecycle {
+        Lifecycle::Valid => "VALID",
+        Lifecycle::Deleting => "DELETING",
+    };
+    word.to_owned()
+}
+
+/// An integer that can't be negative.
+pub(crate) fn unsigned(value: i32, member: &str) -> Result<u32, ApiError> {
+    u32::try_from(value).map_err(|_| ApiError::client(format!("{member} must not be negative")))
+}
+
+/// A domain number on the wire, where an `integer` is signed.
+pub(crate) fn signed(value: u32) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
+}
+
+/// Whether a member asks for something: neither absent nor empty all the way down.
+pub(crate) fn asks(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(flag) => *flag,
+        Value::Number(_) => true,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(entries) => !entries.is_empty(),
+        Value::Object(members) => members.values().any(asks),
+    }
+}
+
+/// Refuses members that ask for what only a later version does; an empty one asks for nothing and
+/// is dropped.
+pub(crate) fn refuse_unsupported(rest: &mut Rest, members: &[&str]) -> Result<(), ApiError> {
+    for member in members {
+        if rest.remove(*member).is_some_and(|value| asks(&value)) {
+            return Err(ApiError::unsupported(member));
+        }
+    }
+    Ok(())
+}
+
+/// `parameters`: nothing to check beyond what their shape did.
+pub(crate) fn to_parameters(parameters: Option<TextMap>) -> BTreeMap<String, String> {
+    parameters.unwrap_or_default()
+}

@@ -1,0 +1,50 @@
+//! The operations of AWS Batch: parse, convert, call the controller, convert back. No rule lives
+//! here.
+
+pub(crate) mod compute_environment;
+pub(crate) mod describe_jobs;
+pub(crate) mod end_job;
+pub(crate) mod job_definition;
+pub(crate) mod job_queue;
+pub(crate) mod list_jobs;
+pub(crate) mod submit_job;
+pub(crate) mod tags;
+
+use crate::error::ApiError;
+use crate::page::{self, Kind};
+
+/// Entries of a page of Describe* when nothing else is asked for, and the most there are `[API]`.
+const DESCRIBE_MAX: usize = 100;
+
+/// maxResults of a Describe* call.
+fn describe_limit(max_results: Option<i32>) -> Result<usize, ApiError> {
+    match max_results {
+        None => Ok(DESCRIBE_MAX),
+        Some(given) => usize::try_from(given)
+            .ok()
+            .filter(|limit| (1..=DESCRIBE_MAX).contains(limit))
+            .ok_or_else(|| ApiError::client(format!("maxResults must be between 1 and {DESCRIBE_MAX}"))),
+    }
+}
+
+/// The place that a nextToken says; an empty token is none.
+fn after(kind: Kind, token: Option<&str>) -> Result<Option<String>, ApiError> {
+    match token {
+        None | Some("") => Ok(None),
+        Some(token) => page::decode(kind, token).map(Some).map_err(|invalid| ApiError::client(invalid.to_string())),
+    }
+}
+
+/// A place in a token that this version can't read.
+fn bad_token() -> ApiError {
+    ApiError::client(page::InvalidToken.to_string())
+}
+
+/// Cuts one entry more than wanted, which says whether there is another page.
+fn cut<T>(entries: &mut Vec<T>, limit: usize, place: impl FnOnce(&T) -> String, kind: Kind) -> Option<String> {
+    if entries.len() <= limit {
+        return None;
+    }
+    entries.truncate(limit);
+    entries.last().map(|last| page::encode(kind, &place(last)))
+}

@@ -1,0 +1,29 @@
+//! Our own API: modules, the node, waiting for a job, health.
+
+mod modules;
+mod node;
+mod wait;
+
+use axum::Router;
+use axum::routing::get;
+
+use crate::state::ServerState;
+
+pub(crate) use node::root;
+
+const PREFIX: &str = "/wasmbatch/v1/";
+
+pub(crate) fn routes() -> Router<ServerState> {
+    Router::new()
+        .route("/wasmbatch/v1/modules", get(modules::list))
+        .route("/wasmbatch/v1/modules/{*name}", get(modules::show).put(modules::put).delete(modules::delete))
+        .route("/wasmbatch/v1/node", get(node::show))
+        .route("/wasmbatch/v1/jobs/{id}/wait", get(wait::wait))
+        .route("/healthz", get(node::alive))
+        .route("/readyz", get(node::ready))
+}
+
+/// Whether requests of this path wait for something instead of working.
+pub(crate) fn is_wait(path: &str) -> bool {
+    wait::job_in(path).is_some()
+}

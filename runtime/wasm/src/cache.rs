@@ -1,0 +1,30 @@
+//! Loading compiled programs from the pool's cache.
+
+use std::fs::File;
+
+use wasmtime::component::Component;
+use wasmtime::{Engine, Module, Result};
+
+use wasmbatch_jail::inherited;
+
+/// Loads a core module.
+pub(crate) fn load_module(engine: &Engine, compiled: &File) -> Result<Module> {
+    let file = compiled.try_clone()?;
+    #[expect(unsafe_code, reason = "compiled code is machine code and has to be believed")]
+    // SAFETY: the pool hands over only what a compiler worker of the same engine wrote, with the
+    // checksum that was taken when it was stored, by a descriptor that can't write; nothing that runs
+    // a job can reach the cache's folder. wasmtime checks the engine's version and settings itself.
+    unsafe {
+        Module::deserialize_open_file(engine, file)
+    }
+}
+
+/// Loads a component.
+pub(crate) fn load_component(engine: &Engine, compiled: &File) -> Result<Component> {
+    let path = inherited::reopen_path(compiled);
+    #[expect(unsafe_code, reason = "compiled code is machine code and has to be believed")]
+    // SAFETY: as for modules; the path names the very descriptor.
+    unsafe {
+        Component::deserialize_file(engine, path)
+    }
+}

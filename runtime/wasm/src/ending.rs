@@ -1,0 +1,88 @@
+//! From what wasmtime says to how an attempt ended: the plan's table.
+
+use std::fmt;
+
+use wasmtime::{Error, Trap};
+use wasmtime_wasi::I32Exit;
+
+/// How a guest ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum GuestEnding {
+    Exited { exit_code: u8, reason: Option<String> },
+    Failed { exit_code: u8, reason: String },
+}
+
+/// A module called `proc_exit`.
+#[derive(Debug)]
+pub(crate) struct ProcExit(pub(crate) i32);
+
+impl fmt::Display for ProcExit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "exit {}", self.0)
+    }
+}
+
+impl std::error::Error for ProcExit {}
+
+const TRAP_CODE: u8 = 134;
+const OUT_OF_MEMORY_CODE: u8 = 137;
+const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
+
+/// Reads the result of a guest's start function. `refused_memory`: it was refused memory before.
+pub(crate) fn ending(result: Result<(), Error>, refused_memory: bool) -> GuestEnding {
+    let Err(error) = result else { return exited(0) };
+    if let Some(ProcExit(code)) = error.downcast_ref() {
+        return exited(*code);
+    }
+    if let Some(I32Exit(code)) = error.downcast_ref() {
+        return exited(*code);
+    }
+    if refused_memory {
+        return GuestEnding::Failed { exit_code: OUT_OF_MEMORY_CODE, reason: OUT_OF_MEMORY.to_owned() };
+    }
+    let text = match error.downcast_ref::<Trap>() {
+        Some(trap) => trap.to_string(),
+        None => error.root_cause().to_string(),
+    };
+    let text = text.strip_prefix("wasm trap: ").unwrap_or(&text);
+    GuestEnding::Failed { exit_code: TRAP_CODE, reason: format!("WasmTrap: {text}") }
+}
+
+fn exited(code: i32) -> GuestEnding {
+    match u8::try_from(code) {
+        Ok(exit_code) => GuestEnding::Exited { exit_code, reason: None },
+        Err(_) => {
+            // A minus sign is not among the characters that patterns can match.
+            let sign = if code < 0 { "minus " } else { "" };
+            let reason = format!("ExitStatus: {sign}{}", code.unsigned_abs());
+            GuestEnding::Exited { exit_code: 255, reason: Some(reason) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_kept_where_they_fit() {
+        for code in [0, 1, 125, 126, 255] {
+            let expected = GuestEnding::Exited { exit_code: u8::try_from(code).unwrap(), reason: None };
+            assert_eq!(ending(Err(ProcExit(code).into()), true), expected);
+        }
+        for (code, text) in
+            [(256, "ExitStatus: 256"), (-1, "ExitStatus: minus 1"), (i32::MIN, "ExitStatus: minus 2147483648")]
+        {
+            let expected = GuestEnding::Exited { exit_code: 255, reason: Some(text.to_owned()) };
+            assert_eq!(ending(Err(ProcExit(code).into()), false), expected);
+        }
+    }
+
+    #[test]
+    fn a_trap_after_a_refusal_is_out_of_memory() {
+        let trap = || Err(Trap::UnreachableCodeReached.into());
+        assert!(matches!(ending(trap(), true), GuestEnding::Failed { exit_code: 137, .. }));
+        let GuestEnding::Failed { exit_code: 134, reason } = ending(trap(), false) else { panic!() };
+        assert!(reason.starts_with("WasmTrap: wasm `unreachable`"), "{reason}");
+    }
+}

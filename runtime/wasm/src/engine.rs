@@ -1,0 +1,129 @@
+//! Engines and linkers: what is set up once in a process.
+
+use std::cell::OnceCell;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, Linker, OptLevel, PoolingAllocationConfig, Result, component,
+};
+use wasmtime_wasi::p1;
+
+use crate::ending::ProcExit;
+use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
+use crate::wasi::{ComponentState, ModuleState};
+
+/// Pages of a linear memory that stay mapped between attempts: most guests need no more, and then
+/// an attempt costs no page fault.
+const KEEP_RESIDENT_BYTES: usize = 1024 * 1024;
+/// The same for tables.
+const KEEP_TABLE_BYTES: usize = 64 * 1024;
+/// Largest bookkeeping of one instance; programs with many thousands of functions need this.
+const MAX_INSTANCE_BYTES: usize = 16 * 1024 * 1024;
+/// Changes when compiled programs become useless for a reason that wasmtime doesn't see.
+const CACHE_FORMAT: u32 = 1;
+
+/// An engine with its linkers.
+pub(crate) struct Host {
+    pub(crate) engine: Engine,
+    pub(crate) modules: Linker<ModuleState>,
+    pub(crate) components: component::Linker<ComponentState>,
+}
+
+/// The engine that runs nearly everything, and one for what doesn't fit its pool.
+pub(crate) struct Hosts {
+    pub(crate) pooled: Host,
+    on_demand: OnceCell<Host>,
+}
+
+impl Hosts {
+    /// With a pool, or without where none can be reserved.
+    pub(crate) fn new() -> Result<Self> {
+        let pooled = match Host::new(&pooled_config()) {
+            Ok(host) => host,
+            Err(_) => Host::new(&base_config())?,
+        };
+        Ok(Self { pooled, on_demand: OnceCell::new() })
+    }
+
+    /// The engine without a pool, made when it is first needed.
+    pub(crate) fn on_demand(&self) -> Result<&Host> {
+        if self.on_demand.get().is_none() {
+            let host = Host::new(&base_config())?;
+            // Nobody else can have set it: the cell belongs to this thread.
+            let _ = self.on_demand.set(host);
+        }
+        Ok(self.on_demand.get().expect("it was set above"))
+    }
+}
+
+impl Host {
+    fn new(config: &Config) -> Result<Self> {
+        let engine = Engine::new(config)?;
+        let mut modules = Linker::new(&engine);
+        p1::add_to_linker_sync(&mut modules, |state: &mut ModuleState| &mut state.wasi)?;
+        // wasmtime's own refuses codes from 126 on; a job's code is its own.
+        modules.allow_shadowing(true);
+        modules.func_wrap("wasi_snapshot_preview1", "proc_exit", |code: i32| -> Result<()> {
+            Err(ProcExit(code).into())
+        })?;
+        modules.allow_shadowing(false);
+        let mut components = component::Linker::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_sync(&mut components)?;
+        Ok(Self { engine, modules, components })
+    }
+
+    /// A host for one program at a time, without a pool.
+    pub(crate) fn without_pool() -> Result<Self> {
+        Self::new(&base_config())
+    }
+
+    /// Programs compiled by engines with the same key are interchangeable. The key may differ
+    /// without need, never agree without reason.
+    pub(crate) fn key(&self) -> [u8; 16] {
+        let mut key = [0; 16];
+        for (half, seed) in key.chunks_exact_mut(8).zip(0_u32..) {
+            let mut hasher = DefaultHasher::new();
+            (seed, CACHE_FORMAT, env!("CARGO_PKG_VERSION")).hash(&mut hasher);
+            self.engine.precompile_compatibility_hash().hash(&mut hasher);
+            half.copy_from_slice(&hasher.finish().to_le_bytes());
+        }
+        key
+    }
+}
+
+fn base_config() -> Config {
+    let mut config = Config::new();
+    config
+        .cranelift_opt_level(OptLevel::Speed)
+        // Neither epochs nor fuel: the end of the process is the deadline, and costs a guest nothing.
+        .epoch_interruption(false)
+        .consume_fuel(false)
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .concurrency_support(false)
+        // Backtraces go nowhere yet, and a trap costs a tenth without.
+        .wasm_backtrace_max_frames(None)
+        .generate_address_map(false)
+        // Faster for small guests, and indifferent to how many modules share the pool.
+        .memory_init_cow(false);
+    config
+}
+
+fn pooled_config() -> Config {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_core_instances(MAX_INSTANCES)
+        .total_component_instances(MAX_INSTANCES)
+        .total_memories(MAX_MEMORIES)
+        .total_tables(MAX_TABLES)
+        .total_stacks(1)
+        .max_core_instance_size(MAX_INSTANCE_BYTES)
+        .max_component_instance_size(MAX_INSTANCE_BYTES)
+        .max_tables_per_module(16)
+        .table_elements(MAX_TABLE_ELEMENTS)
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .table_keep_resident(KEEP_TABLE_BYTES)
+        .pagemap_scan(Enabled::Auto);
+    let mut config = base_config();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}

@@ -1,0 +1,78 @@
+"""Fixtures: a node that most tests share, and nodes of their own for those that need one."""
+
+import pytest
+
+from daemon import Daemon
+from jobs import Lab
+
+_RUNNING = pytest.StashKey[list]()
+
+
+def pytest_configure(config):
+    config.stash[_RUNNING] = []
+
+
+@pytest.fixture(scope="session")
+def _shared_node(tmp_path_factory, pytestconfig):
+    node = Daemon(tmp_path_factory.mktemp("node"))
+    pytestconfig.stash[_RUNNING].append(node)
+    node.start().push_guests()
+    yield node
+    code = node.stop()
+    assert code == 0, f"SIGTERM ended the shared daemon with {code}\n{node.stderr()}"
+
+
+@pytest.fixture
+def node(_shared_node):
+    """The node that tests share: 2 vCPUs, 2048 MiB, all example guests uploaded.
+
+    A test that ends or overloads the daemon uses `new_node` instead."""
+    assert _shared_node.process.poll() is None, f"the shared daemon died\n{_shared_node.stderr()}"
+    return _shared_node
+
+
+@pytest.fixture
+def lab(node):
+    lab = Lab(node)
+    yield lab
+    lab.close()
+
+
+@pytest.fixture
+def batch(lab):
+    return lab.batch
+
+
+@pytest.fixture
+def logs(lab):
+    return lab.logs
+
+
+@pytest.fixture
+def new_node(tmp_path, pytestconfig):
+    """Makes daemons with data folders of their own; each must end with exit code 0."""
+    nodes = []
+
+    def make(**options):
+        node = Daemon(tmp_path / f"node-{len(nodes)}", **options)
+        nodes.append(node)
+        pytestconfig.stash[_RUNNING].append(node)
+        return node.start()
+
+    yield make
+    for node in nodes:
+        pytestconfig.stash[_RUNNING].remove(node)
+        if node.process.poll() is None:
+            code = node.stop()
+            assert code == 0, f"SIGTERM ended the daemon with {code}\n{node.stderr()}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Shows what the daemons wrote while a test failed."""
+    report = yield
+    if report.failed:
+        for node in item.config.stash[_RUNNING]:
+            text = node.stderr()
+            report.sections.append((f"{node.log} (its end)", text[-8000:]))
+    return report

@@ -1,0 +1,150 @@
+"""A queue's worth of words for tests: define, submit, wait, read the log."""
+
+import uuid
+
+import pytest
+from botocore.exceptions import ClientError
+
+from daemon import until
+
+ENDED = ("SUCCEEDED", "FAILED")
+GROUP = "/aws/batch/job"
+
+
+def unique(name):
+    return f"{name}-{uuid.uuid4().hex[:8]}"
+
+
+def refused(call, **members):
+    """Calls what must be refused as a client's mistake; returns the message."""
+    with pytest.raises(ClientError) as refusal:
+        call(**members)
+    error = refusal.value.response["Error"]
+    assert error["Code"] == "ClientException"
+    assert refusal.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+    return error["Message"]
+
+
+class Lab:
+    """What a test does on one node. Everything it leaves running is terminated at its end."""
+
+    def __init__(self, node):
+        self.node = node
+        self.batch = node.batch()
+        self.logs = node.logs()
+        self.jobs = []
+
+    def container(self, image, *command, vcpus="1", memory="64", **more):
+        """containerProperties of a small job."""
+        return {
+            "image": image,
+            "command": list(command),
+            "resourceRequirements": [
+                {"type": "VCPU", "value": vcpus},
+                {"type": "MEMORY", "value": memory},
+            ],
+            **more,
+        }
+
+    def define(self, image, *command, name=None, container=None, **more):
+        """Registers a definition for a guest; returns its ARN."""
+        return self.batch.register_job_definition(
+            jobDefinitionName=name or unique(image.partition(":")[0].replace("/", "-")),
+            type="container",
+            containerProperties=self.container(image, *command, **(container or {})),
+            **more,
+        )["jobDefinitionArn"]
+
+    def submit(self, definition, name="job", queue="default", **more):
+        """Submits; returns the job's id."""
+        job = self.batch.submit_job(jobName=name, jobQueue=queue, jobDefinition=definition, **more)
+        self.jobs.append(job["jobId"])
+        return job["jobId"]
+
+    def run(self, image, *command, wanted="SUCCEEDED", **more):
+        """One job of a guest from definition to its end; returns its last description."""
+        return self.wait(self.submit(self.define(image, *command, **more)), wanted)
+
+    def job(self, job_id):
+        jobs = self.batch.describe_jobs(jobs=[job_id])["jobs"]
+        assert len(jobs) == 1, f"{job_id} is not described"
+        return jobs[0]
+
+    def wait(self, job_id, *wanted, seconds=30.0):
+        """Waits for one of the statuses; an ending that was not wanted fails at once."""
+
+        def reached():
+            job = self.job(job_id)
+            if job["status"] in wanted:
+                return job
+            assert job["status"] not in ENDED, f"wanted {wanted}, got {job}"
+            return None
+
+        return until(reached, seconds, f"{job_id} becoming {' or '.join(wanted)}")
+
+    def events(self, stream, **more):
+        """All of a stream's events, in order."""
+        answer = self.logs.get_log_events(
+            logGroupName=GROUP, logStreamName=stream, startFromHead=True, **more
+        )
+        return answer["events"]
+
+    def lines(self, job):
+        """A described job's log, one string per line."""
+        return [event["message"] for event in self.events(job["container"]["logStreamName"])]
+
+    def environment(self, job):
+        """The environment that `args-env` printed."""
+        lines = [line[4:] for line in self.lines(job) if line.startswith("env ")]
+        return dict(line.split("=", 1) for line in lines)
+
+    def arguments(self, job):
+        """The arguments that `args-env` printed, the module's name first."""
+        return [line.split("=", 1)[1] for line in self.lines(job) if line.startswith("arg[")]
+
+    def queue(self, *environments, priority=1, state="ENABLED", **more):
+        """A new queue; returns its name."""
+        order = [
+            {"order": number, "computeEnvironment": environment}
+            for number, environment in enumerate(environments or ("default",), start=1)
+        ]
+        return self.batch.create_job_queue(
+            jobQueueName=unique("queue"),
+            priority=priority,
+            state=state,
+            computeEnvironmentOrder=order,
+            **more,
+        )["jobQueueName"]
+
+    def compute(self, **more):
+        """A new UNMANAGED compute environment, unless told otherwise; returns its name."""
+        wanted = {"type": "UNMANAGED", "state": "ENABLED"} | more
+        return self.batch.create_compute_environment(computeEnvironmentName=unique("ce"), **wanted)[
+            "computeEnvironmentName"
+        ]
+
+    def occupy(self, vcpus="2", queue="default"):
+        """Holds vCPUs with a job that does nothing, until it is terminated; returns its id."""
+        definition = self.define("sleep", "600", container={"vcpus": vcpus})
+        job_id = self.submit(definition, "occupier", queue)
+        self.wait(job_id, "RUNNING")
+        return job_id
+
+    def free(self, job_id):
+        """Ends what `occupy` started."""
+        self.batch.terminate_job(jobId=job_id, reason="make room")
+        self.wait(job_id, "FAILED")
+
+    def close(self):
+        """Ends what the test left behind, so that the next one finds an idle node."""
+        left = [self.jobs[at : at + 100] for at in range(0, len(self.jobs), 100)]
+        for ids in left:
+            for job in self.batch.describe_jobs(jobs=ids)["jobs"]:
+                if job["status"] not in ENDED:
+                    self.batch.terminate_job(jobId=job["jobId"], reason="the test is over")
+        for ids in left:
+            until(lambda ids=ids: all_ended(self.batch, ids), 30, "the end of the test's jobs")
+
+
+def all_ended(batch, ids):
+    return all(job["status"] in ENDED for job in batch.describe_jobs(jobs=ids)["jobs"])

@@ -1,0 +1,80 @@
+"""Modules made byte by byte: some that no job can run, one that traps, one that writes any bytes."""
+
+_HEADER = b"\0asm\x01\0\0\0"
+_ONE_TYPE = b"\x01\x04\x01\x60\0\0"  # one function type: nothing in, nothing out
+_ONE_FUNCTION = b"\x03\x02\x01\0"
+
+NO_WASM = b"#!/bin/sh\necho this is a shell script\n"
+
+# Valid, and empty.
+NO_START = _HEADER
+
+# `_start` is there and imports "nothing" from "env", which nobody provides.
+UNKNOWN_IMPORT = (
+    _HEADER
+    + _ONE_TYPE
+    + b"\x02\x0f\x01\x03env\x07nothing\0\0"
+    + _ONE_FUNCTION
+    + b"\x07\x0a\x01\x06_start\0\x01"
+    + b"\x0a\x06\x01\x04\0\x10\0\x0b"
+)
+
+# Begins well and then breaks off in the middle of a section.
+CUT_OFF = UNKNOWN_IMPORT[:20]
+
+# A valid component that exports nothing.
+EMPTY_COMPONENT = b"\0asm\x0d\0\x01\0"
+
+# `_start` is one `unreachable`.
+TRAPS = _HEADER + _ONE_TYPE + _ONE_FUNCTION + b"\x07\x0a\x01\x06_start\0\0" + b"\x0a\x05\x01\x03\0\0\x0b"
+
+
+def _number(value):
+    """Unsigned LEB128."""
+    out = bytearray()
+    while True:
+        value, low = value >> 7, value & 0x7F
+        out.append(low | (0x80 if value else 0))
+        if not value:
+            return bytes(out)
+
+
+def _signed(value):
+    """LEB128 of a value that is not negative, as i32.const wants it."""
+    out = bytearray()
+    while True:
+        low, value = value & 0x7F, value >> 7
+        last = value == 0 and not low & 0x40
+        out.append(low | (0 if last else 0x80))
+        if last:
+            return bytes(out)
+
+
+def _section(number, *entries):
+    content = _number(len(entries)) + b"".join(entries)
+    return bytes([number]) + _number(len(content)) + content
+
+
+def writes(output):
+    """A module that writes these bytes to standard output with one call, and ends."""
+    where = 16
+    pages = (where + len(output)) // 65536 + 1
+    vector = where.to_bytes(4, "little") + len(output).to_bytes(4, "little")
+    body = b"\0"  # no locals
+    for argument in (1, 0, 1, 8):  # descriptor, vectors, their number, where the count goes
+        body += b"\x41" + _signed(argument)
+    body += b"\x10\0\x1a\x0b"  # call fd_write, drop its answer, end
+    return (
+        _HEADER
+        + _section(1, b"\x60\0\0", b"\x60\x04\x7f\x7f\x7f\x7f\x01\x7f")
+        + _section(2, b"\x16wasi_snapshot_preview1\x08fd_write\0\x01")
+        + _section(3, b"\0")
+        + _section(5, b"\0" + _number(pages))
+        + _section(7, b"\x06_start\0\x01", b"\x06memory\x02\0")
+        + _section(10, _number(len(body)) + body)
+        + _section(
+            11,
+            b"\0\x41\0\x0b" + _number(8) + vector,
+            b"\0\x41" + _signed(where) + b"\x0b" + _number(len(output)) + output,
+        )
+    )
