@@ -69,6 +69,7 @@ class Daemon:
         self.process = None
         self.endpoint = None
         self.lines = None
+        self.clients = {}
         self.shared.mkdir(parents=True, exist_ok=True)
 
     def start(self):
@@ -137,10 +138,13 @@ class Daemon:
 
     def client(self, service):
         """A boto3 client that sees every answer as it came: no retries, and a 5xx is an error."""
+        if (service, self.endpoint) in self.clients:
+            return self.clients[service, self.endpoint]
         session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
         config = botocore.config.Config(retries={"total_max_attempts": 1, "mode": "standard"})
         client = session.client(service, endpoint_url=self.endpoint, config=config)
         client.meta.events.register(f"after-call.{service}", _check_answer)
+        self.clients[service, self.endpoint] = client
         return client
 
     def batch(self):

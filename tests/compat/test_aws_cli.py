@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from daemon import until
 from jobs import GROUP, unique
 
 
@@ -14,14 +13,12 @@ def aws(node):
     return node.aws
 
 
-def wait(aws, job_id, wanted, seconds=30):
-    def reached():
-        [job] = aws("batch", "describe-jobs", "--jobs", job_id)["jobs"]
-        ended = job["status"] in ("SUCCEEDED", "FAILED")
-        assert job["status"] == wanted or not ended, job
-        return job if job["status"] == wanted else None
-
-    return until(reached, seconds, f"{job_id} becoming {wanted}")
+def wait(aws, lab, job_id, wanted):
+    """Waits without the CLI, which takes its time to start; describes with it."""
+    lab.wait(job_id, wanted)
+    [job] = aws("batch", "describe-jobs", "--jobs", job_id)["jobs"]
+    assert job["status"] == wanted
+    return job
 
 
 def register(aws, image, *command, **more):
@@ -84,7 +81,7 @@ def test_from_environment_queue_and_definition_to_a_log_line(aws, lab):
     assert (found["status"], found["priority"]) == ("VALID", 5)
     definition = register(aws, "hello", "Ref::name", parameters={"name": "nobody"})
     job_id = submit(aws, lab, definition, "--parameters", "name=Ada", queue=queue)
-    job = wait(aws, job_id, "SUCCEEDED")
+    job = wait(aws, lab, job_id, "SUCCEEDED")
     assert job["jobQueue"].endswith(f"/{queue}")
     assert log(aws, job) == ["hello from wasmbatch, Ada"]
 
@@ -100,7 +97,7 @@ def test_from_environment_queue_and_definition_to_a_log_line(aws, lab):
 def test_a_failing_job_and_its_retries(aws, lab):
     definition = register(aws, "exit-code", "3")
     job_id = submit(aws, lab, definition, "--retry-strategy", "attempts=2")
-    job = wait(aws, job_id, "FAILED")
+    job = wait(aws, lab, job_id, "FAILED")
     assert [attempt["container"]["exitCode"] for attempt in job["attempts"]] == [3, 3]
     assert "attempt 2 exits with 3" in log(aws, job)
 
@@ -110,14 +107,14 @@ def test_overrides_in_shorthand(aws, lab):
     overrides = "command=one,two,environment=[{name=A,value=1}],"
     overrides += "resourceRequirements=[{type=MEMORY,value=128}]"
     job_id = submit(aws, lab, definition, "--container-overrides", overrides)
-    lines = log(aws, wait(aws, job_id, "SUCCEEDED"))
+    lines = log(aws, wait(aws, lab, job_id, "SUCCEEDED"))
     assert {"arg[1]=one", "arg[2]=two", "env A=1"} <= set(lines)
 
 
 def test_a_timeout(aws, lab):
     definition = register(aws, "spin")
     job_id = submit(aws, lab, definition, "--timeout", "attemptDurationSeconds=1")
-    assert wait(aws, job_id, "FAILED")["statusReason"] == "Job attempt duration exceeded timeout"
+    assert wait(aws, lab, job_id, "FAILED")["statusReason"] == "Job attempt duration exceeded timeout"
 
 
 def test_cancel_and_terminate(aws, lab):
@@ -125,18 +122,18 @@ def test_cancel_and_terminate(aws, lab):
     running = submit(
         aws, lab, definition, "--container-overrides", "resourceRequirements=[{type=VCPU,value=2}]"
     )
-    wait(aws, running, "RUNNING")
+    wait(aws, lab, running, "RUNNING")
     waiting = submit(aws, lab, definition)
     aws("batch", "cancel-job", "--job-id", waiting, "--reason", "not today")
-    assert wait(aws, waiting, "FAILED")["statusReason"] == "not today"
+    assert wait(aws, lab, waiting, "FAILED")["statusReason"] == "not today"
     aws("batch", "terminate-job", "--job-id", running, "--reason", "long enough")
-    assert wait(aws, running, "FAILED")["statusReason"] == "long enough"
+    assert wait(aws, lab, running, "FAILED")["statusReason"] == "long enough"
 
 
 def test_dependencies(aws, lab):
     first = submit(aws, lab, register(aws, "sleep", "0.3"))
     second = submit(aws, lab, register(aws, "hello"), "--depends-on", f"jobId={first}")
-    assert wait(aws, second, "SUCCEEDED")["dependsOn"][0]["jobId"] == first
+    assert wait(aws, lab, second, "SUCCEEDED")["dependsOn"][0]["jobId"] == first
 
 
 def test_lists_page_by_themselves(aws, lab):
@@ -169,7 +166,7 @@ def test_tags(aws, lab):
 
 def test_logs_are_found_and_searched(aws, lab):
     definition = register(aws, "exit-code", "0")
-    job = wait(aws, submit(aws, lab, definition), "SUCCEEDED")
+    job = wait(aws, lab, submit(aws, lab, definition), "SUCCEEDED")
     stream = job["container"]["logStreamName"]
     [found] = aws(
         *("logs", "describe-log-streams", "--log-group-name", GROUP),

@@ -93,7 +93,7 @@ def test_a_body_that_is_no_object_is_a_client_exception(node, body):
             {"jobName": "a", "jobQueue": "q", "jobDefinition": "d", "retryStrategy": {"attempts": 10**30}},
             "attempts",
         ),
-        ("submitjob", {"jobName": "a", "jobQueue": "q", "jobDefinition": "d", "tags": {"a": None}}, "tags"),
+        ("submitjob", {"jobName": "a", "jobQueue": "q", "jobDefinition": "d", "tags": {"a": 1}}, "tags"),
         (
             "submitjob",
             {"jobName": "a", "jobQueue": "q", "jobDefinition": "d", "containerOverrides": {"command": "ls"}},

@@ -188,11 +188,11 @@ def test_a_queue_is_named_by_its_arn_too(lab, queue):
         ({}, "jobQueue"),
         ({"jobQueue": "default", "arrayJobId": "x"}, "jobQueue"),
         ({"jobQueue": "no-such-queue"}, "no-such-queue"),
-        ({"jobQueue": "default", "jobStatus": "DREAMING"}, "DREAMING"),
+        ({"jobQueue": "default", "jobStatus": "DREAMING"}, "status"),
         ({"jobQueue": "default", "nextToken": "not one of ours"}, "nextToken"),
         ({"jobQueue": "default", "maxResults": 0}, "maxResults"),
         ({"jobQueue": "default", "filters": by("COLOUR", "red")}, "COLOUR"),
-        ({"jobQueue": "default", "filters": by("AFTER_CREATED_AT", "yesterday")}, "AFTER_CREATED_AT"),
+        ({"jobQueue": "default", "filters": by("AFTER_CREATED_AT", "yesterday")}, "yesterday"),
         ({"jobQueue": "default", "filters": by("JOB_NAME", "a") + by("JOB_NAME", "b")}, "filter"),
     ],
 )

@@ -22,9 +22,15 @@ def test_parameters_of_the_submit_win_and_both_are_described(lab):
 
 
 def test_several_placeholders_in_one_element_are_all_replaced(lab):
-    definition = lab.define("args-env", "Ref::a-Ref::b/Ref::a", "--x=Ref::b")
+    definition = lab.define("args-env", "Ref::a,Ref::b/Ref::a", "--x=Ref::b.txt")
     job_id = lab.submit(definition, parameters={"a": "one", "b": "two"})
-    assert arguments(lab, job_id) == ["one-two/one", "--x=two"]
+    assert arguments(lab, job_id) == ["one,two/one", "--x=two.txt"]
+
+
+def test_a_hyphen_may_be_part_of_a_name_or_stand_behind_it(lab):
+    definition = lab.define("args-env", "Ref::a-Ref::b", "Ref::a-b", "Ref::a-part")
+    job_id = lab.submit(definition, parameters={"a": "one", "b": "two", "a-b": "three"})
+    assert arguments(lab, job_id) == ["one-two", "three", "one-part"]
 
 
 def test_a_placeholder_without_a_parameter_stays_as_it_is(lab):

@@ -294,27 +294,43 @@ fn parse_requirement<T: std::str::FromStr>(kind: ResourceKind, text: &str) -> Re
         .ok_or_else(|| Rejection::BadRequirement { kind, value: crate::name::shortened(text) })
 }
 
-/// Replaces each `Ref::name` in each element; an unknown name stays as it is. A name is the
-/// longest run of letters, digits, hyphens and underscores behind `Ref::`.
+/// Replaces each `Ref::name` in each element. The longest name of a parameter that stands behind
+/// `Ref::` as a whole word is taken; where there is none, the placeholder stays as it is.
 pub fn substitute(command: &[String], parameters: &BTreeMap<String, String>) -> Vec<String> {
     command.iter().map(|element| substitute_element(element, parameters)).collect()
 }
 
 fn substitute_element(element: &str, parameters: &BTreeMap<String, String>) -> String {
+    const MARK: &str = "Ref::";
     let mut out = String::with_capacity(element.len());
     let mut rest = element;
-    while let Some(at) = rest.find("Ref::") {
-        out.push_str(&rest[..at]);
-        let behind = &rest[at + "Ref::".len()..];
-        let end = behind.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_')).unwrap_or(behind.len());
-        match parameters.get(&behind[..end]) {
-            Some(value) => out.push_str(value),
-            None => out.push_str(&rest[at..at + "Ref::".len() + end]),
-        }
-        rest = &behind[end..];
+    while let Some(at) = rest.find(MARK) {
+        let (before, behind) = (&rest[..at], &rest[at + MARK.len()..]);
+        out.push_str(before);
+        rest = match named(behind, parameters) {
+            Some((name, value)) => {
+                out.push_str(value);
+                &behind[name.len()..]
+            }
+            None => {
+                out.push_str(MARK);
+                behind
+            }
+        };
     }
     out.push_str(rest);
     out
+}
+
+/// The parameter whose name `text` begins with.
+fn named<'p>(text: &str, parameters: &'p BTreeMap<String, String>) -> Option<(&'p str, &'p str)> {
+    let whole_word = |name: &str| {
+        let behind = text.strip_prefix(name)?;
+        let goes_on = behind.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+        if goes_on || name.is_empty() { None } else { Some(name.len()) }
+    };
+    let candidates = parameters.iter().filter(|(name, _)| whole_word(name).is_some());
+    candidates.max_by_key(|(name, _)| name.len()).map(|(name, value)| (name.as_str(), value.as_str()))
 }
 
 #[cfg(test)]
@@ -335,6 +351,9 @@ mod tests {
             BTreeMap::from([("in".to_owned(), "a.txt".to_owned()), ("n".to_owned(), "Ref::in".to_owned())]);
         let command = ["--in=Ref::in,Ref::n", "Ref::unset", "Ref::", "xRef::in.gz"].map(str::to_owned);
         assert_eq!(substitute(&command, &parameters), ["--in=a.txt,Ref::in", "Ref::unset", "Ref::", "xa.txt.gz"]);
+        let parameters = ["a", "a-b", "b"].map(|name| (name.to_owned(), format!("<{name}>"))).into();
+        let command = ["Ref::a-Ref::b", "Ref::a-b/Ref::a-c", "Ref::ab Ref::a_b"].map(str::to_owned);
+        assert_eq!(substitute(&command, &parameters), ["<a>-<b>", "<a-b>/<a>-c", "Ref::ab Ref::a_b"]);
     }
 
     #[test]

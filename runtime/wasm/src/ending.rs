@@ -31,14 +31,16 @@ const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory us
 /// Reads the result of a guest's start function. `refused_memory`: it was refused memory before.
 pub(crate) fn ending(result: Result<(), Error>, refused_memory: bool) -> GuestEnding {
     let Err(error) = result else { return exited(0) };
-    if let Some(ProcExit(code)) = error.downcast_ref() {
-        return exited(*code);
-    }
-    if let Some(I32Exit(code)) = error.downcast_ref() {
-        return exited(*code);
-    }
-    if refused_memory {
+    let own_code = error
+        .downcast_ref()
+        .map(|ProcExit(code)| *code)
+        .or_else(|| error.downcast_ref().map(|I32Exit(code)| *code));
+    // Languages say "out of memory" in their own ways: a trap, or an exit code of the runtime's.
+    if refused_memory && own_code != Some(0) {
         return GuestEnding::Failed { exit_code: OUT_OF_MEMORY_CODE, reason: OUT_OF_MEMORY.to_owned() };
+    }
+    if let Some(code) = own_code {
+        return exited(code);
     }
     let text = match error.downcast_ref::<Trap>() {
         Some(trap) => trap.to_string(),
@@ -68,7 +70,7 @@ mod tests {
     fn codes_are_kept_where_they_fit() {
         for code in [0, 1, 125, 126, 255] {
             let expected = GuestEnding::Exited { exit_code: u8::try_from(code).unwrap(), reason: None };
-            assert_eq!(ending(Err(ProcExit(code).into()), true), expected);
+            assert_eq!(ending(Err(ProcExit(code).into()), false), expected);
         }
         for (code, text) in
             [(256, "ExitStatus: 256"), (-1, "ExitStatus: minus 1"), (i32::MIN, "ExitStatus: minus 2147483648")]
@@ -79,7 +81,10 @@ mod tests {
     }
 
     #[test]
-    fn a_trap_after_a_refusal_is_out_of_memory() {
+    fn a_failure_after_a_refusal_is_out_of_memory() {
+        let exit = |code: i32| ending(Err(ProcExit(code).into()), true);
+        assert!(matches!(exit(2), GuestEnding::Failed { exit_code: 137, .. }));
+        assert_eq!(exit(0), GuestEnding::Exited { exit_code: 0, reason: None });
         let trap = || Err(Trap::UnreachableCodeReached.into());
         assert!(matches!(ending(trap(), true), GuestEnding::Failed { exit_code: 137, .. }));
         let GuestEnding::Failed { exit_code: 134, reason } = ending(trap(), false) else { panic!() };

@@ -14,6 +14,7 @@ use crate::ending::GuestEnding;
 use crate::engine::Host;
 use crate::run::{LoadedProgram, component_program, module_program, run};
 use crate::wasi::context;
+use crate::worker::STACK_BYTES;
 
 /// What `wasmbatch run` was asked for.
 #[derive(Debug, Clone, Default)]
@@ -56,7 +57,13 @@ const NOT_STARTED: u8 = 126;
 /// Compiles and runs one program in this process, with its stdin, stdout and stderr, on a thread of
 /// its own; blocks until its end.
 pub fn run_foreground(request: &Foreground) -> ForegroundEnd {
-    match start(request) {
+    let ending = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("guest".to_owned()).stack_size(STACK_BYTES);
+        let started = thread.spawn_scoped(scope, || start(request));
+        let ended = started.map(|thread| thread.join());
+        ended.unwrap_or_else(|error| Ok(Err(Fault(format!("no thread: {error}")))))
+    });
+    match ending.unwrap_or_else(|_| Err(Fault::new("the runtime panicked"))) {
         Ok(GuestEnding::Exited { exit_code, reason }) => ForegroundEnd { exit_code, reason },
         Ok(GuestEnding::Failed { exit_code, reason }) => ForegroundEnd { exit_code, reason: Some(reason) },
         Err(Fault(reason)) => ForegroundEnd { exit_code: NOT_STARTED, reason: Some(reason) },

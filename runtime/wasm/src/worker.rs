@@ -24,7 +24,7 @@ use crate::wasi::{ChannelStream, add_working_folder, context};
 /// Exit code of a worker that can't begin or doesn't understand the pool; sysexits' EX_PROTOCOL.
 const EXIT_PROTOCOL: i32 = 76;
 /// Stack of the thread that runs guests: wasmtime wants 512 KiB for them and some for the host.
-const STACK_BYTES: usize = 8 * 1024 * 1024;
+pub(crate) const STACK_BYTES: usize = 8 * 1024 * 1024;
 
 /// Why a worker gives up. The pool reads it on its stderr.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,7 @@
-//! `cargo bench -p wasmbatch-bench`: no-op and hello through the pool and through bare wasmtime.
+//! `cargo bench -p wasmbatch-bench`: no-op and hello through the pool and through bare wasmtime, then
+//! a whole node over HTTP.
 
-use wasmbatch_bench::attempts;
+use wasmbatch_bench::{attempts, node};
 
 #[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 fn main() -> anyhow::Result<()> {
@@ -15,5 +16,6 @@ fn main() -> anyhow::Result<()> {
     for figures in attempts::measure()? {
         println!("{figures}");
     }
+    println!("{}", node::measure()?);
     Ok(())
 }

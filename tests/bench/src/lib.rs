@@ -4,3 +4,4 @@
 //! machine's neighbours.
 
 pub mod attempts;
+pub mod node;

@@ -119,7 +119,7 @@ fn to_filter(filter: KeyValuesPair) -> Result<Option<JobFilter>, ApiError> {
     };
     let time = |text: &str| {
         let millis = text.parse().map_err(|_| {
-            ApiError::client(format!("filters.values {} must be milliseconds since 1970", shortened(text)))
+            ApiError::client(format!("filters.values of {name}: {} must be milliseconds since 1970", shortened(text)))
         })?;
         Ok::<_, ApiError>(Timestamp::from_millis(millis))
     };

@@ -197,6 +197,8 @@ impl LogStore {
     fn write(&self, inner: &mut Inner, key: StreamKey, lines: &mut Vec<Vec<u8>>, now: Timestamp) -> io::Result<()> {
         let stream = inner.live.get_mut(&key).expect("looked up by the caller");
         stream.apply_limits(lines);
+        // Clocks step back; a stream's times never do, since readers search by them.
+        let now = stream.index.last_event_at().map_or(now, |last| last.max(now));
         if lines.is_empty() {
             return Ok(());
         }

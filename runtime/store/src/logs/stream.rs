@@ -45,6 +45,10 @@ impl StreamIndex {
         self.bytes
     }
 
+    pub(crate) fn last_event_at(&self) -> Option<Timestamp> {
+        self.last_event_at
+    }
+
     /// Adds a record that was just written.
     pub(crate) fn add(&mut self, position: Position, events: usize, message_bytes: usize, at: Timestamp) {
         self.place(position, events);

@@ -86,6 +86,17 @@ fn interleaved_streams_are_read_apart_by_position_live_and_sealed() {
 }
 
 #[test]
+fn times_of_a_stream_never_fall_though_the_clock_steps_back() {
+    let bench = Bench::new();
+    bench.begin(1);
+    for millis in [5, 9, 2, 10] {
+        bench.write(1, "x\n", millis);
+    }
+    let page = bench.logs.events(&bench.store, GROUP, "s1", 0, 10, 1 << 20).unwrap().unwrap();
+    assert_eq!(page.events.iter().map(|event| event.timestamp.as_millis()).collect::<Vec<_>>(), [5, 9, 9, 10]);
+}
+
+#[test]
 fn a_page_is_cut_by_bytes_but_never_empty() {
     let bench = Bench::new();
     bench.begin(1);
