@@ -63,7 +63,8 @@ def test_a_succeeded_job_tells_all_of_itself(batch, lab):
     assert attempt["container"]["networkInterfaces"] == []
     assert attempt["container"]["logStreamName"] == container["logStreamName"]
     assert container["taskArn"] == attempt["container"]["taskArn"]
-    assert re.fullmatch(rf"{name}/default/.+", container["logStreamName"])
+    # Some tools put the first attempt's stream name together themselves.
+    assert container["logStreamName"] == f"{name}/default/{job_id}"
 
 
 def test_the_job_sees_its_arguments_and_the_variables_of_batch(lab):

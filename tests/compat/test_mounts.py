@@ -70,11 +70,11 @@ def test_two_folders_are_two_folders(lab, folder, node):
 def test_a_volume_without_a_source_is_an_empty_folder_of_the_job(lab):
     container = {
         "volumes": [{"name": "empty"}],
-        "mountPoints": [{"sourceVolume": "empty", "containerPath": "/work"}],
+        "mountPoints": [{"sourceVolume": "empty", "containerPath": "/made"}],
     }
     render = "--width 8 --height 8 --tile-x 0 --tile-y 0 --tile-width 8 --tile-height 8".split()
-    lab.run("mandelbrot", *render, "--out", "/work/tile.ppm", container=container)
-    job = lab.run("word-count", "/work/tile.ppm", container=container, wanted="FAILED")
+    lab.run("mandelbrot", *render, "--out", "/made/tile.ppm", container=container)
+    job = lab.run("word-count", "/made/tile.ppm", container=container, wanted="FAILED")
     assert "cannot open" in lab.lines(job)[0]
 
 

@@ -58,6 +58,7 @@ impl RunningNode {
         };
         let (stop_server, stopped) = oneshot::channel::<()>();
         let handle = controller.handle();
+        #[expect(clippy::disallowed_methods, reason = "owned by the node, joined when it stops")]
         let server = tokio::task::spawn(wasmbatch_server::serve(listener, server_options, handle, async {
             // A dropped sender means the same.
             drop(stopped.await);

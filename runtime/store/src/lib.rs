@@ -159,7 +159,7 @@ fn create(path: &Path) -> Result<(), OpenError> {
     }
     drop(Store::open_file(&unfinished)?);
     std::fs::rename(&unfinished, path).map_err(failed)?;
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
     std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
 }
 

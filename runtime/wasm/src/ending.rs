@@ -31,10 +31,8 @@ const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory us
 /// Reads the result of a guest's start function. `refused_memory`: it was refused memory before.
 pub(crate) fn ending(result: Result<(), Error>, refused_memory: bool) -> GuestEnding {
     let Err(error) = result else { return exited(0) };
-    let own_code = error
-        .downcast_ref()
-        .map(|ProcExit(code)| *code)
-        .or_else(|| error.downcast_ref().map(|I32Exit(code)| *code));
+    let own_code =
+        error.downcast_ref().map(|ProcExit(code)| *code).or_else(|| error.downcast_ref().map(|I32Exit(code)| *code));
     // Languages say "out of memory" in their own ways: a trap, or an exit code of the runtime's.
     if refused_memory && own_code != Some(0) {
         return GuestEnding::Failed { exit_code: OUT_OF_MEMORY_CODE, reason: OUT_OF_MEMORY.to_owned() };

@@ -110,6 +110,7 @@ impl Bench {
         let serve = wasmbatch_server::serve(listener, wasmbatch_server::Options::default(), handle.clone(), async {
             drop(stopped.await);
         });
+        #[expect(clippy::disallowed_methods, reason = "owned by the bench, joined when it stops")]
         let server = tokio::task::spawn(serve);
         Ok(Self { controller, handle, endpoint, stop, server })
     }
@@ -168,6 +169,7 @@ impl Bench {
     async fn streamed(&self, mut events: broadcast::Receiver<StatusEvent>) -> Result<f64> {
         let begun = Instant::now();
         let count = STREAMED / CONNECTIONS * CONNECTIONS;
+        #[expect(clippy::disallowed_methods, reason = "joined below")]
         let counting = tokio::task::spawn(async move {
             for _ in 0..count {
                 succeeded(&mut events).await?;

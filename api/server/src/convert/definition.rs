@@ -80,7 +80,9 @@ fn to_shape(kind: &str, container: Option<wire::ContainerProperties>, rest: &Res
         (_, Some(_), Some(member)) => {
             return Err(ApiError::client(format!("containerProperties and {member} exclude each other")));
         }
-        (_, None, None) => return Err(ApiError::executing("Container properties (containerProperties) should not be empty")),
+        (_, None, None) => {
+            return Err(ApiError::executing("Container properties (containerProperties) should not be empty"));
+        }
         (_, Some(container), None) => return Ok(JobShape::Container(Box::new(to_properties(container)?))),
         (_, None, Some(_)) => {}
     }

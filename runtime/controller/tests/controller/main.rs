@@ -1,5 +1,7 @@
 //! The controller with an executor and a clock of the test's own, and a real data folder.
 
+#![expect(clippy::unwrap_used, reason = "what can't fail in a test fails it")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -330,6 +332,7 @@ async fn a_draining_node_takes_no_work_but_lets_jobs_be_ended() {
     bench.comes_to(job, JobStatus::Running).await;
     let handle = bench.handle.clone();
     let executor = Arc::clone(&bench.executor);
+    #[expect(clippy::disallowed_methods, reason = "joined below")]
     let shutdown = tokio::spawn(bench.controller.shutdown(PATIENCE));
     let refused = async {
         while !matches!(handle.execute(Command::Tick).await, Err(ExecuteError::ShuttingDown)) {

@@ -3,6 +3,8 @@
 //!
 //! `WASMBATCH_SIM_SEEDS` sets how many seeds run (default 10,000), `WASMBATCH_SIM_SEED` runs one.
 
+#![expect(clippy::unwrap_used, reason = "what can't fail in a test fails it")]
+
 mod rows;
 mod world;
 
@@ -18,6 +20,7 @@ fn run(seed: u64) -> u64 {
     world.outputs_hash()
 }
 
+#[expect(clippy::disallowed_methods, reason = "how many seeds to run is the caller's to say")]
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().expect("a number of seeds or a seed"))
 }
