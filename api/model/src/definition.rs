@@ -100,6 +100,7 @@ wire! {
             mount_points: Vec<MountPoint>,
             resource_requirements: Vec<ResourceRequirement>,
             log_configuration: LogConfiguration,
+            readonly_root_filesystem: bool,
         }
         flatten { rest: Rest }
     }

@@ -89,6 +89,7 @@ pub(crate) fn attempt_spec(
         environment: environment_variables(&container, job, attempt, environment),
         memory_limit_bytes: job.resources.memory_mib << 20,
         mounts: mounts(&container)?,
+        read_only_root: container.read_only_root.unwrap_or(false),
         trust_domain: job.queue.to_string(),
     })
 }

@@ -87,6 +87,8 @@ pub struct ContainerProperties {
     pub volumes: Vec<Volume>,
     /// Log driver and options.
     pub log: Option<LogConfiguration>,
+    /// `readonlyRootFilesystem`: whether its own folder may only be read. Absent means no.
+    pub read_only_root: Option<bool>,
     /// What the job needs beyond its own sandbox, decided at registration from the members in
     /// `rest`; an attempt on a node that can't give it fails in STARTING.
     pub needs: Vec<Need>,

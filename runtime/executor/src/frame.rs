@@ -54,6 +54,8 @@ pub struct Run<'a> {
     pub environment: Vec<(&'a str, &'a str)>,
     /// Bound on all linear memory together.
     pub memory_limit_bytes: u64,
+    /// Whether the scratch folder may only be read.
+    pub read_only_root: bool,
     /// Folders beside scratch.
     #[serde(borrow)]
     pub folders: Vec<Folder<'a>>,

@@ -23,6 +23,8 @@ pub struct AttemptSpec {
     pub memory_limit_bytes: u64,
     /// Folders beside the scratch folder.
     pub mounts: Vec<Mount>,
+    /// Whether the attempt may only read its scratch folder, which then stays empty.
+    pub read_only_root: bool,
     /// Attempts of different domains never share a worker process.
     pub trust_domain: String,
 }

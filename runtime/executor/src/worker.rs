@@ -187,6 +187,7 @@ impl Worker {
             arguments: spec.arguments.iter().map(String::as_str).collect(),
             environment: spec.environment.iter().map(|(key, value)| (&**key, &**value)).collect(),
             memory_limit_bytes: spec.memory_limit_bytes,
+            read_only_root: spec.read_only_root,
             folders: spec.mounts.iter().map(|mount| guest_folder(&mount.container_path, mount.read_only)).collect(),
         });
         self.buffer.clear();

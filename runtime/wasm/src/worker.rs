@@ -144,7 +144,8 @@ impl Worker {
         builder.stdout(stream(OutputStream::Stdout)).stderr(stream(OutputStream::Stderr));
         let Some(scratch) = &self.scratch else { return Ok(builder) };
         let root_is_mounted = request.folders.iter().any(|folder| folder.path == "/");
-        add_working_folder(&mut builder, if root_is_mounted { "/tmp" } else { "/" }, false)?;
+        let own = if root_is_mounted { "/tmp" } else { "/" };
+        add_working_folder(&mut builder, own, request.read_only_root)?;
         for (folder, descriptor) in request.folders.iter().zip(folders) {
             inherited::enter(descriptor)?;
             add_working_folder(&mut builder, folder.path, folder.read_only)?;

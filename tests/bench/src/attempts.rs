@@ -141,6 +141,7 @@ impl Bench {
             environment: vec![("AWS_BATCH_JOB_ATTEMPT".to_owned(), "1".to_owned())],
             memory_limit_bytes: 1 << 30,
             mounts: Vec::new(),
+            read_only_root: false,
             trust_domain: "default".to_owned(),
         });
     }

@@ -33,6 +33,7 @@ pub(crate) fn to_properties(properties: wire::ContainerProperties) -> Result<Con
         mount_points,
         resource_requirements,
         log_configuration,
+        readonly_root_filesystem,
         rest,
     } = properties;
     let image = to_image(image)?;
@@ -49,6 +50,7 @@ pub(crate) fn to_properties(properties: wire::ContainerProperties) -> Result<Con
         vcpus: vcpus.map(|vcpus| unsigned(vcpus, "containerProperties.vcpus")).transpose()?,
         memory: memory.map(|memory| unsigned(memory, "containerProperties.memory")).transpose()?,
         log,
+        read_only_root: readonly_root_filesystem,
         needs: Vec::new(),
         rest: to_document(rest.clone()),
     };
@@ -215,7 +217,6 @@ fn needs(properties: &ContainerProperties, rest: &Rest) -> Vec<Need> {
     let linux = |member: &str| rest.get("linuxParameters").and_then(|linux| linux.get(member)).is_some_and(asks);
     need(given("secrets"), "secrets are not available on this node");
     need(given("privileged"), "privileged is not available on this node");
-    need(given("readonlyRootFilesystem"), "readonlyRootFilesystem is not available on this node");
     need(given("repositoryCredentials"), "repositoryCredentials are not available on this node");
     let public = rest.get("networkConfiguration").and_then(|network| network.get("assignPublicIp"));
     let public = public.and_then(Value::as_str) == Some("ENABLED");
@@ -272,6 +273,7 @@ pub(crate) fn from_properties(properties: &ContainerProperties) -> wire::Contain
         mount_points,
         volumes,
         log,
+        read_only_root,
         needs: _,
         rest,
     } = properties;
@@ -289,6 +291,7 @@ pub(crate) fn from_properties(properties: &ContainerProperties) -> wire::Contain
         mount_points: Some(mount_points.iter().map(from_mount_point).collect()),
         resource_requirements: Some(resource_requirements.iter().map(from_requirement).collect()),
         log_configuration: log.as_ref().map(from_log),
+        readonly_root_filesystem: *read_only_root,
         rest,
     }
 }

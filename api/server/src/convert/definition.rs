@@ -216,7 +216,6 @@ mod tests {
         for (members, word) in [
             (json!({"secrets": [{"name": "s", "valueFrom": "arn"}]}), "secrets"),
             (json!({"privileged": true}), "privileged"),
-            (json!({"readonlyRootFilesystem": true}), "readonlyRootFilesystem"),
             (json!({"networkConfiguration": {"assignPublicIp": "ENABLED"}}), "assignPublicIp"),
             (json!({"linuxParameters": {"devices": [{"hostPath": "/dev/x"}]}}), "devices"),
             (json!({"linuxParameters": {"tmpfs": [{"containerPath": "/t", "size": 1}]}}), "tmpfs"),

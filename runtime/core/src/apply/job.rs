@@ -19,6 +19,8 @@ use crate::tags::ResourceKey;
 use crate::time::Timestamp;
 
 const DEPENDENCY_FAILED: &str = "Dependent Job failed";
+/// `[API]` propagateTags: such a job is taken and goes to FAILED.
+const TOO_MANY_TAGS: &str = "The job has more than 50 tags together with those propagated from its job definition";
 
 /// What the dependencies of a new job amount to.
 enum Dependencies {
@@ -43,6 +45,7 @@ impl StateMachine {
             return Err(Rejection::TooManyDependencies);
         }
         let dependencies = self.dependencies(archive, &depends_on)?;
+        let overtagged = propagates_too_many_tags(archive, &definition, &submission)?;
 
         let order = self.counters.next_order;
         self.counters.next_order += 1;
@@ -55,6 +58,10 @@ impl StateMachine {
         }
         self.queues.get_mut(&live.queue).expect("it was open").live_jobs += 1;
         match dependencies {
+            _ if overtagged => {
+                self.jobs.insert(id, live);
+                self.fail_waiting(id, TOO_MANY_TAGS, now, out);
+            }
             Dependencies::Met => {
                 live.progress.state = JobState::Runnable;
                 self.jobs.insert(id, live);
@@ -297,6 +304,18 @@ fn required_resources(definition: &JobDefinition, submission: &Submission) -> Re
             Err(Rejection::NotRunnable { member: member.clone(), kind: kind.clone() })
         }
     }
+}
+
+fn propagates_too_many_tags(
+    archive: &dyn Archive,
+    definition: &JobDefinition,
+    submission: &Submission,
+) -> Result<bool, Rejection> {
+    if submission.propagate_tags.or(definition.spec.propagate_tags) != Some(true) {
+        return Ok(false);
+    }
+    let key = ResourceKey::JobDefinition(definition.name.clone(), definition.revision);
+    Ok(archive.tags(&key)?.merged(submission.tags.clone()) == Err(Rejection::TooManyTags))
 }
 
 /// Without repetitions, in the order given.

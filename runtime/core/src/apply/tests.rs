@@ -543,6 +543,21 @@ fn revisions_go_on_after_deregistering_and_the_latest_active_one_is_taken() {
 }
 
 #[test]
+fn more_than_fifty_tags_with_the_propagated_ones_fail_the_job() {
+    let mut bench = Bench::new();
+    let tags = |prefix: &str| Tags::new((0..30).map(|n| (format!("{prefix}{n}"), String::new())).collect()).unwrap();
+    bench.archive.tags.insert(ResourceKey::JobDefinition(name("d"), 1), tags("d"));
+    for (propagate_tags, prefix, status) in
+        [(Some(true), "j", JobStatus::Failed), (Some(true), "d", JobStatus::Starting), (None, "j", JobStatus::Starting)]
+    {
+        let mut submission = bench.submission("q");
+        (submission.propagate_tags, submission.tags) = (propagate_tags, tags(prefix));
+        let job = bench.submit(submission);
+        assert_eq!(bench.status(job), status, "{propagate_tags:?} {prefix}");
+    }
+}
+
+#[test]
 fn a_drained_node_starts_nothing_new() {
     let mut bench = Bench::new();
     bench.machine.hold_starts();

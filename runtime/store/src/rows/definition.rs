@@ -44,6 +44,7 @@ struct ContainerRow {
     mount_points: Vec<(Option<String>, Option<bool>, Option<String>)>,
     volumes: Vec<(Option<String>, VolumeRow)>,
     log: Option<(String, BTreeMap<String, String>, DocumentRow)>,
+    read_only_root: Option<bool>,
     needs: Vec<String>,
     rest: DocumentRow,
 }
@@ -155,6 +156,7 @@ fn container_row(container: &ContainerProperties) -> ContainerRow {
         mount_points,
         volumes,
         log,
+        read_only_root,
         needs,
         rest,
     } = container;
@@ -175,6 +177,7 @@ fn container_row(container: &ContainerProperties) -> ContainerRow {
         log: log
             .as_ref()
             .map(|LogConfiguration { driver, options, rest }| (driver.clone(), options.clone(), document_row(rest))),
+        read_only_root: *read_only_root,
         needs: needs.iter().map(|Need { what }| what.clone()).collect(),
         rest: document_row(rest),
     }
@@ -191,6 +194,7 @@ fn container_of(row: ContainerRow) -> Result<ContainerProperties, RowError> {
         mount_points,
         volumes,
         log,
+        read_only_root,
         needs,
         rest,
     } = row;
@@ -207,6 +211,7 @@ fn container_of(row: ContainerRow) -> Result<ContainerProperties, RowError> {
             .collect(),
         volumes: volumes.into_iter().map(|(name, source)| Volume { name, source: volume_of(source) }).collect(),
         log: log.map(|(driver, options, rest)| LogConfiguration { driver, options, rest: Document::new(rest) }),
+        read_only_root,
         needs: needs.into_iter().map(|what| Need { what }).collect(),
         rest: Document::new(rest),
     })

@@ -91,6 +91,7 @@ pub(crate) fn definition(text: &str) -> Command {
             options: BTreeMap::from([("awslogs-group".to_owned(), "g".to_owned())]),
             rest: document("secretOptions"),
         }),
+        read_only_root: Some(true),
         needs: vec![Need { what: "a secret".to_owned() }],
         rest: document("user"),
     };

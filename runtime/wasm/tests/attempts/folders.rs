@@ -13,6 +13,7 @@ use crate::node::{Node, exited, mount, reason_of};
 pub(crate) const TESTS: &[Test] = &[
     ("scratch_is_writable_and_empty_for_the_next", scratch_is_writable_and_empty_for_the_next),
     ("a_deep_tree_in_scratch_is_removed", a_deep_tree_in_scratch_is_removed),
+    ("a_read_only_root_is_not_written", a_read_only_root_is_not_written),
     ("a_mounted_folder_is_read_and_written", a_mounted_folder_is_read_and_written),
     ("a_read_only_folder_is_not_written", a_read_only_folder_is_not_written),
     ("a_mount_at_the_root_moves_scratch", a_mount_at_the_root_moves_scratch),
@@ -41,6 +42,17 @@ fn scratch_is_writable_and_empty_for_the_next() {
     let (story, ending) = node.run_wat(&both);
     assert_eq!((ending, &*story.stdout), (exited(0), &b"content"[..]));
     assert_eq!(node.run_wat(&print_folders()).0.stdout, b"/\n");
+}
+
+fn a_read_only_root_is_not_written() {
+    let node = Node::new();
+    let mut spec = node.spec(&write_file(3, "out.txt", "x"));
+    spec.read_only_root = true;
+    let ending = node.run(spec).1;
+    assert!(!matches!(ending, Ending::Exited { exit_code: 0, .. }), "{ending:?}");
+    assert!(node.scratch_entries().is_empty());
+    // The next attempt in the same worker may write again.
+    assert_eq!(node.run_wat(&write_file(3, "out.txt", "x")).1, exited(0));
 }
 
 fn a_deep_tree_in_scratch_is_removed() {

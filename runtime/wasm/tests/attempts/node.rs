@@ -188,6 +188,7 @@ pub(crate) fn spec_of(program: Program) -> AttemptSpec {
         environment: Vec::new(),
         memory_limit_bytes: 64 * 1024 * 1024,
         mounts: Vec::new(),
+        read_only_root: false,
         trust_domain: "queue".to_owned(),
     }
 }
