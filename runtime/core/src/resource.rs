@@ -104,7 +104,7 @@ impl Resources {
 }
 
 /// A share of the node held by one attempt on one compute environment. It can't be cloned: whoever
-/// takes one from a [`Pool`] gives it back there.
+/// takes one from a pool gives it back there.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Allocation {
     environment: Name,
