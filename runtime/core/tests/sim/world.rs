@@ -1,6 +1,6 @@
 //! Clients, executor, network, clock and disk around one machine, all drawn from one seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use wasmbatch_core::command::{DefinitionReference, Submission};
@@ -51,7 +51,11 @@ pub(crate) struct World {
     rows: Rows,
     now: Timestamp,
     /// Attempts whose process lives.
-    processes: BTreeMap<AttemptId, ()>,
+    processes: BTreeSet<AttemptId>,
+    /// Attempts that were told to stop.
+    stopped: BTreeSet<AttemptId>,
+    /// Attempts, by job and number, whose end was reported.
+    ended: BTreeSet<(JobId, u32)>,
     /// Reports on their way: the batch they come in with.
     network: Vec<(u64, Report)>,
     batch: u64,
@@ -74,7 +78,9 @@ impl World {
             node,
             rows: Rows::default(),
             now: Timestamp::from_millis(1_000_000),
-            processes: BTreeMap::new(),
+            processes: BTreeSet::new(),
+            stopped: BTreeSet::new(),
+            ended: BTreeSet::new(),
             network: Vec::new(),
             batch: 0,
             jobs: Vec::new(),
@@ -179,6 +185,7 @@ impl World {
             return self.crash();
         }
         self.rows = transaction;
+        self.check_attempts();
         let restored = StateMachine::restore(self.node.clone(), self.rows.live()).expect("the rows agree");
         assert!(restored == self.machine, "restoring gives the same:\n{restored:#?}\n{:#?}", self.machine);
         if self.faults && self.random.chance(2) {
@@ -186,6 +193,32 @@ impl World {
         }
         for effect in effects {
             self.perform(effect);
+        }
+        self.check_stops();
+    }
+
+    /// Whatever is to stop was told so, once its decision was on disk.
+    fn check_stops(&self) {
+        for progress in self.rows.progress.values() {
+            if let JobState::Starting { attempt, stop: Some(_), .. }
+            | JobState::Running { attempt, stop: Some(_), .. } = progress.state
+            {
+                assert!(self.stopped.contains(&attempt), "{attempt} is to stop and was not told so");
+            }
+        }
+    }
+
+    /// An attempt ends by a report of its own and no other, and no process outlives its attempt.
+    fn check_attempts(&self) {
+        for (id, progress) in &self.rows.progress {
+            let numbers = 1..=u32::try_from(progress.attempts.len()).unwrap();
+            for number in numbers {
+                assert!(self.ended.contains(&(*id, number)), "attempt {number} of {id} ended without a report");
+            }
+        }
+        for attempt in &self.processes {
+            let current = self.rows.progress[&attempt.job].state.attempt();
+            assert_eq!(current, Some(*attempt), "a process runs that no job knows of");
         }
     }
 
@@ -211,6 +244,7 @@ impl World {
             .attempts_under_way()
             .map(|attempt| Command::Report(Report { attempt, event: AttemptEvent::Ended(Ending::Lost) }))
             .collect();
+        self.ended.extend(self.machine.attempts_under_way().map(|attempt| (attempt.job, attempt.number)));
         let faults = std::mem::replace(&mut self.faults, false);
         self.commit(lost);
         self.faults = faults;
@@ -221,10 +255,11 @@ impl World {
             Effect::StartAttempt { attempt, .. } => {
                 let durable = &self.rows.progress[&attempt.job].state;
                 assert_eq!(durable.attempt(), Some(attempt), "starting is durable before anything starts");
-                assert!(self.processes.insert(attempt, ()).is_none(), "an attempt is started once");
+                assert!(self.processes.insert(attempt), "an attempt is started once");
                 self.plan(attempt);
             }
             Effect::StopAttempt { attempt } => {
+                self.stopped.insert(attempt);
                 // Its own end may be on its way already; then both arrive and the first counts.
                 self.send(Report { attempt, event: AttemptEvent::Ended(Ending::Stopped) });
             }
@@ -269,6 +304,7 @@ impl World {
         for report in &due {
             if matches!(report.event, AttemptEvent::Ended(_)) {
                 self.processes.remove(&report.attempt);
+                self.ended.insert((report.attempt.job, report.attempt.number));
             }
         }
         due.into_iter().map(Command::Report).collect()
