@@ -18,7 +18,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("wasmbatch-model", &[]),
     ("wasmbatch-server", &["core", "controller", "model"]),
     ("wasmbatch-client", &["model"]),
-    ("wasmbatch", &["core", "controller", "executor", "wasm", "server", "client", "model"]),
+    ("wasmbatch", &["core", "controller", "executor", "wasm", "server", "client"]),
     ("wasmbatch-tests", &[]),
     ("wasmbatch-bench", &["core", "controller", "executor", "wasm", "server", "client"]),
 ];

@@ -46,9 +46,6 @@ pub enum ModuleState {
 /// A module could not be uploaded.
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
-    /// Over the bound.
-    #[error("the module is larger than {0} bytes")]
-    TooLarge(u64),
     /// The data folder can't be written.
     #[error("the module could not be written")]
     Io(#[source] io::Error),

@@ -85,7 +85,6 @@ async fn upload(state: &ServerState, uri: &Uri, headers: &HeaderMap, mut body: B
 
 fn upload_error(error: UploadError) -> ApiError {
     match error {
-        UploadError::TooLarge(_) => ApiError::client(error.to_string()),
         UploadError::Io(_) => {
             tracing::error!(error = chain(&error), "a module could not be stored");
             ApiError::server()
