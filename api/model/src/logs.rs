@@ -107,7 +107,6 @@ wire! {
             metric_filter_count: i32,
             arn: String,
             log_group_arn: String,
-            stored_bytes: u64,
             log_group_class: String,
         }
     }

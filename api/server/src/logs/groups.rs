@@ -45,7 +45,7 @@ pub(crate) async fn describe(
 }
 
 fn from_info(info: LogGroupInfo, arns: &Arns) -> LogGroup {
-    let LogGroupInfo { name, created_at, stored_bytes } = info;
+    let LogGroupInfo { name, created_at } = info;
     let arn = arns.log_group(&name);
     LogGroup {
         log_group_name: name,
@@ -53,7 +53,6 @@ fn from_info(info: LogGroupInfo, arns: &Arns) -> LogGroup {
         metric_filter_count: 0,
         arn: format!("{arn}:*"),
         log_group_arn: arn,
-        stored_bytes,
         log_group_class: "STANDARD".to_owned(),
     }
 }

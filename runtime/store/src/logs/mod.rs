@@ -29,10 +29,8 @@ pub const EVENT_BYTES: usize = 256 * 1024;
 pub struct LogGroupInfo {
     /// Its name.
     pub name: String,
-    /// When its oldest stream known began.
+    /// When the first of its streams, by name, began.
     pub created_at: Timestamp,
-    /// Bytes of all its streams' messages.
-    pub stored_bytes: u64,
 }
 
 /// A log stream.
@@ -302,7 +300,7 @@ impl LogStore {
         for name in names {
             let first = self.streams(store, &name, "", None, 1)?.into_iter().next();
             let created_at = first.map(|stream| stream.created_at).unwrap_or_default();
-            groups.push(LogGroupInfo { name, created_at, stored_bytes: 0 });
+            groups.push(LogGroupInfo { name, created_at });
         }
         Ok(groups)
     }
