@@ -6,7 +6,7 @@ use wasmbatch_core::definition::{ContainerProperties, MountPoint, ResourceKind, 
 use wasmbatch_core::layout::Layout;
 use wasmbatch_core::plan::DEFAULT_CONTAINER;
 use wasmbatch_core::{AttemptId, Digest, Job, JobDefinition, ModuleName, Name};
-use wasmbatch_executor::{AttemptSpec, Mount, MountSource, Program, matchable};
+use wasmbatch_executor::{AttemptSpec, Mount, MountSource, NetworkAccess, Program, ScratchLimits, matchable};
 use wasmbatch_store::Snapshot;
 use wasmbatch_store::logs::LogLimits;
 
@@ -117,6 +117,12 @@ pub(crate) fn attempt_spec(
         memory_limit_bytes: resources.memory_mib << 20,
         mounts: mounts(&container)?,
         read_only_root: container.read_only_root.unwrap_or(false),
+        cpu_thousandths: 1000 /* see the vCPUs */,
+        fuel: None,
+        deterministic: false,
+        cpu_limit: None,
+        scratch: ScratchLimits::default(),
+        network: NetworkAccess::None,
         trust_domain: job.queue.to_string(),
     })
 }

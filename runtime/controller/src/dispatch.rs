@@ -46,7 +46,7 @@ impl<E: Executor + ?Sized> Dispatcher<E> {
                     "ResourceInitializationError: the job could not be read".to_owned()
                 }
             };
-            let event = AttemptEvent::Ended(Ending::CouldNotStart { reason });
+            let event = AttemptEvent::ended(Ending::CouldNotStart { reason });
             self.sink.report(Report { attempt, event });
         }
     }

@@ -142,7 +142,7 @@ mod tests {
 
     fn report() -> IncomingReport {
         let attempt = AttemptId { job: JobId::from_bytes([1; 16]), number: 1, generation: 1, member: 0 };
-        IncomingReport { report: Report { attempt, event: AttemptEvent::Ended(Ending::Lost) }, log: None }
+        IncomingReport { report: Report { attempt, event: AttemptEvent::ended(Ending::Lost) }, log: None }
     }
 
     #[test]

@@ -274,7 +274,7 @@ fn restore(
     }
     for attempt in lost {
         let log = logs.seal(attempt, clock.now()).map_err(|error| StartError::Read(ReadError(Box::new(error))))?;
-        let report = Report { attempt, event: AttemptEvent::Ended(Ending::Lost) };
+        let report = Report { attempt, event: AttemptEvent::ended(Ending::Lost) };
         inbox.report(IncomingReport { report, log: log.filter(|stream| stream.info().events > 0) });
     }
     if machine.is_blank() {

@@ -91,7 +91,7 @@ impl Writer {
                 if let Some(log) = &incoming.log {
                     transaction.put_log_stream(log)?;
                 }
-                if matches!(incoming.report.event, AttemptEvent::Ended(_)) {
+                if matches!(incoming.report.event, AttemptEvent::Ended { .. }) {
                     ended.push(incoming.report.attempt);
                 }
                 let applied = machine.apply(&*transaction, Command::Report(incoming.report), now, &mut out);

@@ -63,7 +63,7 @@ pub use module::{Module, ModuleName};
 pub use name::{JobName, Name};
 pub use queue::JobQueue;
 pub use rejection::Rejection;
-pub use report::{AttemptEvent, Ending, Report};
+pub use report::{AttemptEvent, Ending, Report, Usage};
 pub use resource::{Resources, Vcpus};
 pub use tags::{ResourceKey, Tags};
 pub use time::Timestamp;

@@ -20,7 +20,34 @@ pub enum AttemptEvent {
         image_digest: Option<Digest>,
     },
     /// The attempt is over.
-    Ended(Ending),
+    Ended {
+        /// How.
+        ending: Ending,
+        /// What it used; `None` where it never ran or nobody knows.
+        usage: Option<Usage>,
+    },
+}
+
+impl AttemptEvent {
+    /// The end of an attempt of which nobody knows what it used.
+    pub fn ended(ending: Ending) -> Self {
+        Self::Ended { ending, usage: None }
+    }
+}
+
+/// What a container of an attempt used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// CPU time, microseconds.
+    pub cpu_microseconds: u64,
+    /// Most memory at any time, bytes.
+    pub peak_memory_bytes: u64,
+    /// wasmtime fuel, where it was counted.
+    pub fuel: Option<u64>,
+    /// Bytes read from files and sockets.
+    pub read_bytes: u64,
+    /// Bytes written to files, outputs and sockets.
+    pub written_bytes: u64,
 }
 
 /// How an attempt ended. The codes and reasons are fixed by the plan, since evaluateOnExit

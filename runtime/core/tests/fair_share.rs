@@ -142,7 +142,7 @@ impl Arena {
         let (share, since) = self.running.remove(&attempt).expect("it runs");
         let quarters = self.rows.jobs[&attempt.job].resources.vcpus.quarters();
         *self.held.entry(share).or_default() += i64::from(quarters) * (self.now - since);
-        Command::Report(Report { attempt, event: AttemptEvent::Ended(Ending::Exited { exit_code: 0, reason: None }) })
+        Command::Report(Report { attempt, event: AttemptEvent::ended(Ending::Exited { exit_code: 0, reason: None }) })
     }
 
     /// vCPU seconds that each share has held up to now, what runs included.

@@ -7,7 +7,7 @@ use std::io;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::spec::{ModuleKind, OutputStream};
+use crate::spec::{EngineProfile, ModuleKind, NetworkAccess, OutputStream};
 
 /// Longest frame to a worker: arguments and environment of an attempt.
 pub const MAX_TO_WORKER: usize = 4 * 1024 * 1024;
@@ -20,13 +20,17 @@ pub const MAX_REASON: usize = 1024;
 /// Programs a worker keeps loaded. The pool decides which: see [`Run::forget`].
 pub const LOADED_PROGRAMS: usize = 16;
 /// Changes when a frame does; part of [`FromWorker::Hello`].
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 const HEADER: usize = 4;
 
 /// What the pool asks of a worker.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToWorker<'a> {
+    /// First of all frames: what the worker is for. Descriptors: the host folders of the one attempt
+    /// that it will run, if it has any.
+    #[serde(borrow)]
+    Begin(Begin<'a>),
     /// Check and compile the module of the first descriptor into the file of the second.
     Compile,
     /// Run a program.
@@ -34,8 +38,53 @@ pub enum ToWorker<'a> {
     Run(Run<'a>),
 }
 
-/// One attempt, as its worker sees it. Descriptors: the compiled program if it is attached, then
-/// one for each folder.
+/// What a worker is for, known before its jail closes and never changed afterwards.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begin<'a> {
+    /// What it will be asked.
+    pub purpose: Purpose,
+    /// The engine that it makes.
+    pub profile: EngineProfile,
+    /// What its guests may reach.
+    pub network: NetworkAccess,
+    /// Where its scratch folder comes from; a compiler has none.
+    #[serde(borrow)]
+    pub scratch: Option<ScratchSource<'a>>,
+    /// The user and group that it becomes, unless it already is who it shall be.
+    pub identity: Option<u32>,
+    /// Host folders that come with this frame, in the order in which [`FolderSource::Given`] counts.
+    pub given_folders: u32,
+}
+
+/// What a worker will be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Purpose {
+    /// To compile one module.
+    Compile,
+    /// To run attempts.
+    Run,
+}
+
+/// Where a scratch folder comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ScratchSource<'a> {
+    /// The worker mounts memory.
+    Memory {
+        /// Most bytes.
+        bytes: u64,
+        /// Most files and folders.
+        inodes: u64,
+    },
+    /// The worker mounts this block device, which holds an empty ext4.
+    Device {
+        /// Its path on the host.
+        path: &'a str,
+    },
+    /// Neither is possible on this host: the folder comes as the last descriptor of the frame.
+    Folder,
+}
+
+/// One attempt, as its worker sees it. Descriptors: the compiled program if it is attached.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run<'a> {
     /// SHA-256 of the program's source, the name by which the worker keeps it loaded.
@@ -54,6 +103,8 @@ pub struct Run<'a> {
     pub environment: Vec<(&'a str, &'a str)>,
     /// Bound on all linear memory together.
     pub memory_limit_bytes: u64,
+    /// Fuel, for an engine that counts it.
+    pub fuel: Option<u64>,
     /// Whether the scratch folder may only be read.
     pub read_only_root: bool,
     /// Folders beside scratch.
@@ -68,6 +119,17 @@ pub struct Folder<'a> {
     pub path: &'a str,
     /// Whether it may only be read.
     pub read_only: bool,
+    /// What is there.
+    pub source: FolderSource,
+}
+
+/// What a folder of an attempt shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FolderSource {
+    /// A descriptor that came with [`Begin`], by its place there.
+    Given(u32),
+    /// A new empty folder, in the scratch folder's file system and gone after the attempt.
+    Empty,
 }
 
 /// What a worker says. All of it is hostile input to the pool.
@@ -77,8 +139,12 @@ pub enum FromWorker<'a> {
     Hello {
         /// [`PROTOCOL`] of the worker.
         protocol: u32,
-        /// Compiled programs of engines with the same key are interchangeable.
+        /// Compiled programs of engines with the same key are interchangeable. The key of the profile
+        /// that the worker was begun with.
         engine: [u8; 16],
+        /// The walls that it put up around itself.
+        #[serde(borrow)]
+        walls: Vec<WallReport<'a>>,
     },
     /// Answer to [`ToWorker::Compile`]: the file is written.
     Compiled {
@@ -108,7 +174,33 @@ pub enum FromWorker<'a> {
         /// The scratch folder is empty again and the worker waits for the next attempt. If not, it
         /// must be replaced.
         reusable: bool,
+        /// What the attempt used, as far as only the worker knows.
+        usage: GuestUsage,
     },
+}
+
+/// One wall, as a worker found it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WallReport<'a> {
+    /// Its number in `wasmbatch_jail::WALLS`.
+    pub wall: u8,
+    /// Whether it stands.
+    pub stands: bool,
+    /// What it is made of, or why it doesn't stand.
+    pub detail: &'a str,
+}
+
+/// What a guest used, as its worker counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct GuestUsage {
+    /// Most bytes of linear memory at any time.
+    pub peak_memory_bytes: u64,
+    /// Fuel used, where it was counted.
+    pub fuel: Option<u64>,
+    /// Bytes read from files, and from stdin and sockets.
+    pub read_bytes: u64,
+    /// Bytes written to files, outputs and sockets.
+    pub written_bytes: u64,
 }
 
 /// How an attempt ended, as its worker saw it.

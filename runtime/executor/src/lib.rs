@@ -27,5 +27,6 @@ pub use options::{InvalidOptions, Options};
 pub use pool::{StartError, WorkerPool};
 pub use reason::matchable;
 pub use spec::{
-    AttemptSink, AttemptSpec, Executor, ModuleKind, Mount, MountSource, OutputStream, PrepareError, Prepared, Program,
+    AttemptSink, AttemptSpec, EngineProfile, Executor, ModuleKind, Mount, MountSource, NetworkAccess, OutputStream,
+    PrepareError, Prepared, Program, Quarantined, ScratchLimits, Wall,
 };

@@ -221,7 +221,7 @@ impl Executor for WorkerPool {
             }
         }
         for attempt in waiting {
-            shared.report(attempt, AttemptEvent::Ended(Ending::Lost));
+            shared.report(attempt, AttemptEvent::ended(Ending::Lost));
         }
         for killer in running {
             killer.kill();
@@ -257,7 +257,7 @@ impl Shared {
         let mut attempts = self.attempts();
         if attempts.closing {
             drop(attempts);
-            self.report(attempt, AttemptEvent::Ended(Ending::Lost));
+            self.report(attempt, AttemptEvent::ended(Ending::Lost));
             return false;
         }
         if attempts.known.contains_key(&attempt) {
@@ -321,7 +321,7 @@ impl Shared {
             Some(Phase::Waiting) => {
                 attempts.known.remove(&attempt);
                 drop(attempts);
-                self.report(attempt, AttemptEvent::Ended(ending));
+                self.report(attempt, AttemptEvent::ended(ending));
             }
             Some(Phase::Running(_) | Phase::Stopping) => {
                 drop(attempts);
@@ -343,7 +343,7 @@ impl Shared {
             Some(Phase::Stopping) => (Ending::Stopped, Reuse::No),
             Some(Phase::Waiting | Phase::Running(_)) => (ending, Reuse::Yes),
         };
-        self.report(attempt, AttemptEvent::Ended(ending));
+        self.report(attempt, AttemptEvent::ended(ending));
         reuse
     }
 

@@ -25,8 +25,85 @@ pub struct AttemptSpec {
     pub mounts: Vec<Mount>,
     /// Whether the attempt may only read its scratch folder, which then stays empty.
     pub read_only_root: bool,
+    /// Most CPU time per wall time, in thousandths of a CPU; from 1.
+    pub cpu_thousandths: u32,
+    /// wasmtime fuel for the whole attempt; without it the program runs uninstrumented.
+    pub fuel: Option<u64>,
+    /// Whether the same program and input must give the same output and use the same fuel: virtual
+    /// clocks, seeded random numbers, canonical NaNs. Wants [`fuel`](Self::fuel).
+    pub deterministic: bool,
+    /// CPU time after which the attempt is ended, in whole seconds of its worker process.
+    pub cpu_limit: Option<Duration>,
+    /// Bounds of the scratch folder and the empty folders together.
+    pub scratch: ScratchLimits,
+    /// What the attempt may reach of the network.
+    pub network: NetworkAccess,
     /// Attempts of different domains never share a worker process.
     pub trust_domain: String,
+}
+
+impl AttemptSpec {
+    /// The engine that the program has to be compiled for.
+    pub fn profile(&self) -> EngineProfile {
+        match (self.deterministic, self.fuel) {
+            (true, _) => EngineProfile::Deterministic,
+            (false, Some(_)) => EngineProfile::Fuel,
+            (false, None) => EngineProfile::Plain,
+        }
+    }
+}
+
+/// How a program is compiled; each profile has an engine and a compiled cache of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum EngineProfile {
+    /// Uninstrumented.
+    Plain,
+    /// Counts fuel.
+    Fuel,
+    /// Counts fuel, and gives the same results everywhere.
+    Deterministic,
+}
+
+impl EngineProfile {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Plain, Self::Fuel, Self::Deterministic];
+}
+
+/// How much an attempt may keep in its scratch folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ScratchLimits {
+    /// Bytes, holes of sparse files not counted.
+    pub bytes: u64,
+    /// Files and folders.
+    pub inodes: u64,
+}
+
+impl ScratchLimits {
+    /// The largest scratch folder that is kept in memory; a larger one is a file system on disk.
+    pub const MOST_IN_MEMORY: u64 = 1 << 30;
+    /// Files and folders for each GiB.
+    pub const INODES_PER_GIB: u64 = 65_536;
+
+    /// The limits of a scratch folder of so many GiB.
+    pub fn of_gib(gib: u64) -> Self {
+        Self { bytes: gib << 30, inodes: gib.saturating_mul(Self::INODES_PER_GIB) }
+    }
+}
+
+impl Default for ScratchLimits {
+    /// What a job gets that doesn't ask: 1 GiB and 65,536 inodes.
+    fn default() -> Self {
+        Self::of_gib(1)
+    }
+}
+
+/// What an attempt may reach of the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum NetworkAccess {
+    /// Nothing, not even loopback.
+    None,
+    /// What the node itself reaches.
+    Host,
 }
 
 /// Where a program's bytes are.
@@ -91,9 +168,48 @@ pub trait Executor: Send + Sync {
     /// See [`PrepareError`].
     fn prepare(&self, digest: Digest) -> Result<Prepared, PrepareError>;
 
+    /// The walls around workers on this host, as the first worker and the pool found them.
+    fn walls(&self) -> Vec<Wall> {
+        Vec::new()
+    }
+
+    /// Modules that are not run any more, since a worker running them behaved as if it had been
+    /// taken over.
+    fn quarantined(&self) -> Vec<Quarantined> {
+        Vec::new()
+    }
+
+    /// Lets a quarantined module run again; `false` when it isn't quarantined.
+    ///
+    /// # Errors
+    /// The note on disk can't be removed.
+    fn release(&self, _digest: Digest) -> std::io::Result<bool> {
+        Ok(false)
+    }
+
     /// Ends and reaps every worker; blocks until done. Attempts still running end as `Lost`, and
     /// nothing starts afterwards.
     fn shutdown(&self);
+}
+
+/// One wall around workers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wall {
+    /// Its name, such as `seccomp`.
+    pub name: &'static str,
+    /// What it is made of here, such as `cgroup v1`, or why it is missing.
+    pub state: Result<String, String>,
+}
+
+/// A module that is not run any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Which one.
+    pub digest: Digest,
+    /// Since when, in milliseconds of Unix time.
+    pub since: u64,
+    /// What its worker did.
+    pub reason: String,
 }
 
 /// Where an executor reports to. Called from its threads.

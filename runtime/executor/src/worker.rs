@@ -10,11 +10,11 @@ use wasmbatch_jail::{Killer, ProcessEnd, Scratch, WorkerCommand, WorkerProcess, 
 
 use crate::cache::Compiled;
 use crate::frame::{
-    Folder, FrameError, FrameReader, FromWorker, LOADED_PROGRAMS, MAX_FROM_WORKER, MAX_OUTPUT, MAX_TO_WORKER, PROTOCOL,
-    Run, ToWorker, WorkerEnding, decode, encode,
+    Begin, Folder, FolderSource, FrameError, FrameReader, FromWorker, GuestUsage, LOADED_PROGRAMS, MAX_FROM_WORKER,
+    MAX_OUTPUT, MAX_TO_WORKER, PROTOCOL, Purpose, Run, ScratchSource, ToWorker, WorkerEnding, decode, encode,
 };
 use crate::reason::{matchable, readable};
-use crate::spec::{AttemptSpec, ModuleKind, OutputStream};
+use crate::spec::{AttemptSpec, EngineProfile, ModuleKind, MountSource, NetworkAccess, OutputStream, ScratchLimits};
 
 /// How long a worker may take to say hello, and from being handed a program to its start.
 const START_LIMIT: Duration = Duration::from_secs(120);
@@ -26,6 +26,37 @@ const TICK: Duration = Duration::from_secs(5);
 pub(crate) struct Launch<'a> {
     pub(crate) spawner: &'a wasmbatch_jail::Spawner,
     pub(crate) command: &'a [std::ffi::OsString],
+}
+
+/// What a worker is made for. Attempts of one kind may share a worker, one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WorkerKind {
+    pub(crate) purpose: Purpose,
+    pub(crate) profile: EngineProfile,
+    pub(crate) network: NetworkAccess,
+    /// A compiler has none.
+    pub(crate) scratch: Option<ScratchLimits>,
+}
+
+impl WorkerKind {
+    pub(crate) fn compiler(profile: EngineProfile) -> Self {
+        Self { purpose: Purpose::Compile, profile, network: NetworkAccess::None, scratch: None }
+    }
+
+    /// The kind that runs an attempt.
+    pub(crate) fn of(spec: &AttemptSpec) -> Self {
+        Self { purpose: Purpose::Run, profile: spec.profile(), network: spec.network, scratch: Some(spec.scratch) }
+    }
+
+    /// The kind that most attempts want.
+    pub(crate) fn plain() -> Self {
+        Self {
+            purpose: Purpose::Run,
+            profile: EngineProfile::Plain,
+            network: NetworkAccess::None,
+            scratch: Some(ScratchLimits::default()),
+        }
+    }
 }
 
 /// A worker process with its socket and, if it runs attempts, its scratch folder.

@@ -12,6 +12,7 @@
 //! symbolic link that a guest left is ever followed.
 
 pub mod beneath;
+pub mod enclose;
 pub mod inherited;
 pub mod scratch;
 pub mod socket;

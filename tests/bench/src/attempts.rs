@@ -10,7 +10,8 @@ use anyhow::{Context as _, Result, ensure};
 
 use wasmbatch_core::{AttemptEvent, AttemptId, Digest, Ending, JobId, Report};
 use wasmbatch_executor::{
-    AttemptSink, AttemptSpec, Executor as _, Options, OutputStream, Prepared, Program, WorkerPool,
+    AttemptSink, AttemptSpec, Executor as _, NetworkAccess, Options, OutputStream, Prepared, Program, ScratchLimits,
+    WorkerPool,
 };
 
 /// Makes this process a worker instead of a benchmark.
@@ -71,7 +72,7 @@ struct Ends(SyncSender<Ending>);
 
 impl AttemptSink for Ends {
     fn report(&self, report: Report) {
-        if let AttemptEvent::Ended(ending) = report.event {
+        if let AttemptEvent::Ended { ending, .. } = report.event {
             // The receiver outlives the pool but for a benchmark that failed already.
             let _ = self.0.send(ending);
         }
@@ -142,6 +143,12 @@ impl Bench {
             memory_limit_bytes: 1 << 30,
             mounts: Vec::new(),
             read_only_root: false,
+            cpu_thousandths: 1000,
+            fuel: None,
+            deterministic: false,
+            cpu_limit: None,
+            scratch: ScratchLimits::default(),
+            network: NetworkAccess::None,
             trust_domain: "default".to_owned(),
         });
     }

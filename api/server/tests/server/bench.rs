@@ -41,12 +41,12 @@ impl Executor for QuickExecutor {
         if last != Some("wait") {
             let exit_code = last.and_then(|code| code.parse().ok()).unwrap_or(0);
             let ending = Ending::Exited { exit_code, reason: None };
-            self.sink.report(Report { attempt, event: AttemptEvent::Ended(ending) });
+            self.sink.report(Report { attempt, event: AttemptEvent::ended(ending) });
         }
     }
 
     fn stop(&self, attempt: AttemptId) {
-        self.sink.report(Report { attempt, event: AttemptEvent::Ended(Ending::Stopped) });
+        self.sink.report(Report { attempt, event: AttemptEvent::ended(Ending::Stopped) });
     }
 
     fn prepare(&self, _digest: Digest) -> Result<Prepared, PrepareError> {

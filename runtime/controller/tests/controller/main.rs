@@ -53,7 +53,7 @@ impl FakeExecutor {
 
     fn end(&self, attempt: AttemptId, ending: Ending) {
         self.state.lock().unwrap().remove(&attempt);
-        self.sink.report(Report { attempt, event: AttemptEvent::Ended(ending) });
+        self.sink.report(Report { attempt, event: AttemptEvent::ended(ending) });
     }
 }
 

@@ -45,9 +45,9 @@ impl StateMachine {
         let several = self.jobs[&attempt.job].facts.layout.group().is_some();
         match event {
             AttemptEvent::Started { image_digest } if several => self.member_started(attempt, image_digest, now, out),
-            AttemptEvent::Ended(ending) if several => self.member_ended(attempt, ending, now, out),
+            AttemptEvent::Ended { ending, usage: _ } if several => self.member_ended(attempt, ending, now, out),
             AttemptEvent::Started { image_digest } => self.attempt_started(attempt.job, image_digest, now, out),
-            AttemptEvent::Ended(ending) => self.attempt_ended(attempt.job, ending, now, out),
+            AttemptEvent::Ended { ending, usage: _ } => self.attempt_ended(attempt.job, ending, now, out),
         }
     }
 

@@ -256,7 +256,7 @@ impl Bench {
     }
 
     pub(super) fn end(&mut self, job: JobId, ending: Ending) {
-        self.report(job, AttemptEvent::Ended(ending));
+        self.report(job, AttemptEvent::ended(ending));
     }
 
     fn exit(&mut self, job: JobId, exit_code: u8) {
@@ -527,7 +527,7 @@ fn a_stale_or_doubled_report_changes_nothing() {
     bench.begin(job);
     bench.begin(job);
     bench.end(job, Ending::Lost);
-    let late = Report { attempt: first, event: AttemptEvent::Ended(Ending::Exited { exit_code: 0, reason: None }) };
+    let late = Report { attempt: first, event: AttemptEvent::ended(Ending::Exited { exit_code: 0, reason: None }) };
     bench.run(Command::Report(late)).unwrap();
     assert_eq!(bench.status(job), JobStatus::Starting);
     assert_eq!(bench.machine.dropped_reports(), 2);

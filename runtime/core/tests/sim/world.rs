@@ -220,7 +220,7 @@ impl World {
         let lost: Vec<Command> = self
             .machine
             .attempts_under_way()
-            .map(|attempt| Command::Report(Report { attempt, event: AttemptEvent::Ended(Ending::Lost) }))
+            .map(|attempt| Command::Report(Report { attempt, event: AttemptEvent::ended(Ending::Lost) }))
             .collect();
         self.ended.extend(self.machine.attempts_under_way().map(|attempt| (attempt.job, attempt.number)));
         let faults = std::mem::replace(&mut self.faults, false);
@@ -242,7 +242,7 @@ impl World {
             Effect::StopAttempt { attempt } => {
                 self.stopped.insert(attempt);
                 // Its own end may be on its way already; then both arrive and the first counts.
-                self.send(Report { attempt, event: AttemptEvent::Ended(Ending::Stopped) });
+                self.send(Report { attempt, event: AttemptEvent::ended(Ending::Stopped) });
             }
             Effect::StatusChanged { job, status } => {
                 assert!(self.rows.status(job) == Some(status) || !status.is_terminal());
@@ -253,7 +253,7 @@ impl World {
     fn plan(&mut self, attempt: AttemptId) {
         if self.random.chance(8) {
             let reason = "ResourceInitializationError: no".to_owned();
-            return self.send(Report { attempt, event: AttemptEvent::Ended(Ending::CouldNotStart { reason }) });
+            return self.send(Report { attempt, event: AttemptEvent::ended(Ending::CouldNotStart { reason }) });
         }
         self.send(Report { attempt, event: AttemptEvent::Started { image_digest: None } });
         let ending = match self.random.below(10) {
@@ -265,7 +265,7 @@ impl World {
             _ => return,
         };
         let at = self.batch + 1 + self.random.below(8);
-        self.network.push((at, Report { attempt, event: AttemptEvent::Ended(ending) }));
+        self.network.push((at, Report { attempt, event: AttemptEvent::ended(ending) }));
     }
 
     fn send(&mut self, report: Report) {
@@ -283,7 +283,7 @@ impl World {
         let batch = self.batch;
         let due: Vec<Report> = self.network.extract_if(.., |(at, _)| *at <= batch).map(|(_, report)| report).collect();
         for report in &due {
-            if matches!(report.event, AttemptEvent::Ended(_)) {
+            if matches!(report.event, AttemptEvent::Ended { .. }) {
                 self.processes.remove(&report.attempt);
                 self.ended.insert((report.attempt.job, report.attempt.number));
             }
@@ -297,7 +297,7 @@ impl World {
         let silent: Vec<AttemptId> =
             self.machine.attempts_under_way().filter(|attempt| !on_the_way.contains(attempt)).collect();
         for attempt in silent {
-            self.network.push((self.batch, Report { attempt, event: AttemptEvent::Ended(Ending::Lost) }));
+            self.network.push((self.batch, Report { attempt, event: AttemptEvent::ended(Ending::Lost) }));
         }
     }
 

@@ -77,9 +77,9 @@ fn a_job_is_read_back_in_every_state() {
     bench.run(submission(id(1), "queue", "first", vec![]));
     bench.run(submission(id(2), "queue", "second", vec![id(1)]));
     bench.report(AttemptEvent::Started { image_digest: Some(Digest::from_bytes([9; 32])) });
-    bench.report(AttemptEvent::Ended(Ending::Failed { exit_code: 137, reason: "OutOfMemoryError: x".to_owned() }));
+    bench.report(AttemptEvent::ended(Ending::Failed { exit_code: 137, reason: "OutOfMemoryError: x".to_owned() }));
     bench.run(Command::TerminateJob { job: id(1), reason: "enough".to_owned() });
-    bench.report(AttemptEvent::Ended(Ending::Stopped));
+    bench.report(AttemptEvent::ended(Ending::Stopped));
 
     let snapshot = bench.store.snapshot().unwrap();
     let (job, progress) = snapshot.job(id(1)).unwrap().unwrap();
@@ -150,7 +150,7 @@ fn jobs_are_listed_newest_first_page_by_page() {
 fn a_write_that_contradicts_a_row_is_refused() {
     let mut bench = Bench::new();
     bench.run(submission(id(1), "queue", "job", vec![]));
-    bench.report(AttemptEvent::Ended(Ending::Exited { exit_code: 0, reason: None }));
+    bench.report(AttemptEvent::ended(Ending::Exited { exit_code: 0, reason: None }));
     let (job, progress) = bench.store.snapshot().unwrap().job(id(1)).unwrap().unwrap();
     let again = |previous| {
         bench.store.write(|transaction| {

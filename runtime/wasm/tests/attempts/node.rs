@@ -10,9 +10,10 @@ use std::time::Duration;
 use sha2::Digest as _;
 use tempfile::TempDir;
 
-use wasmbatch_core::{AttemptEvent, AttemptId, Digest, Ending, JobId, Report};
+use wasmbatch_core::{Usage, AttemptEvent, AttemptId, Digest, Ending, JobId, Report};
 use wasmbatch_executor::{
-    AttemptSink, AttemptSpec, Executor as _, Mount, MountSource, Options, OutputStream, Program, WorkerPool,
+    AttemptSink, AttemptSpec, Executor as _, Mount, MountSource, NetworkAccess, Options, OutputStream, Program,
+    ScratchLimits, WorkerPool,
 };
 
 pub(crate) const WORKER_FLAG: &str = "--worker";
@@ -25,6 +26,7 @@ pub(crate) struct Story {
     pub(crate) started: u32,
     pub(crate) digest: Option<Digest>,
     pub(crate) endings: Vec<Ending>,
+    pub(crate) usage: Option<Usage>,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
     pub(crate) output_after_end: bool,
@@ -79,7 +81,10 @@ impl AttemptSink for Recorder {
                 story.started += 1;
                 story.digest = image_digest;
             }
-            AttemptEvent::Ended(ending) => story.endings.push(ending),
+            AttemptEvent::Ended { ending, usage } => {
+                story.endings.push(ending);
+                story.usage = usage;
+            }
         }
         self.changed.notify_all();
     }
@@ -189,6 +194,12 @@ pub(crate) fn spec_of(program: Program) -> AttemptSpec {
         memory_limit_bytes: 64 * 1024 * 1024,
         mounts: Vec::new(),
         read_only_root: false,
+        cpu_thousandths: 1000,
+        fuel: None,
+        deterministic: false,
+        cpu_limit: None,
+        scratch: ScratchLimits::default(),
+        network: NetworkAccess::None,
         trust_domain: "queue".to_owned(),
     }
 }

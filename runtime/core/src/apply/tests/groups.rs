@@ -62,7 +62,7 @@ impl Bench {
     }
 
     fn member_ends(&mut self, job: JobId, member: u32, ending: Ending) {
-        self.member(job, member, AttemptEvent::Ended(ending));
+        self.member(job, member, AttemptEvent::ended(ending));
     }
 
     fn member_exits(&mut self, job: JobId, member: u32, exit_code: u8) {
@@ -345,7 +345,7 @@ fn doubled_stale_and_unknown_reports_of_containers_change_nothing() {
     assert_eq!(bench.machine.dropped_reports(), 4);
     assert_eq!(bench.members(job)[1].exit_code, Some(0));
     bench.member_ends(job, 0, Ending::Lost);
-    let late = AttemptEvent::Ended(Ending::Exited { exit_code: 0, reason: None });
+    let late = AttemptEvent::ended(Ending::Exited { exit_code: 0, reason: None });
     bench.run(Command::Report(Report { attempt: first, event: late })).unwrap();
     assert_eq!((bench.status(job), bench.machine.dropped_reports()), (JobStatus::Starting, 5));
 }
@@ -382,10 +382,10 @@ fn a_job_of_a_thousand_nodes_runs_to_its_end() {
     let first = bench.starts[0].0;
     let mut out = Outputs::default();
     let mut now = Timestamp::from_millis(bench.now);
-    for event in [AttemptEvent::Started { image_digest: None }, AttemptEvent::Ended(Ending::Stopped)] {
+    for event in [AttemptEvent::Started { image_digest: None }, AttemptEvent::ended(Ending::Stopped)] {
         for member in (1..1000).chain([0]) {
             let event = match (&event, member) {
-                (AttemptEvent::Ended(_), 1) => AttemptEvent::Ended(Ending::Exited { exit_code: 0, reason: None }),
+                (AttemptEvent::Ended { .. }, 1) => AttemptEvent::ended(Ending::Exited { exit_code: 0, reason: None }),
                 (event, _) => event.clone(),
             };
             now = now.after(std::time::Duration::from_millis(1));

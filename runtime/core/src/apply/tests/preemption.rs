@@ -207,7 +207,7 @@ fn a_task_that_is_to_make_room_and_ends_by_itself_has_ended_as_it_did() {
         let job = bench.sized("q", "1", "10");
         assert_eq!(bench.stopped(), [spot, spot], "both containers");
         let ended = |bench: &mut Bench, member, ending| {
-            let event = AttemptEvent::Ended(ending);
+            let event = AttemptEvent::ended(ending);
             bench.run(Command::Report(Report { attempt: first.of_member(member), event })).unwrap();
         };
         let main = if exits_by_itself { Ending::Exited { exit_code: 0, reason: None } } else { Ending::Stopped };
