@@ -117,7 +117,7 @@ pub(crate) fn attempt_spec(
         memory_limit_bytes: resources.memory_mib << 20,
         mounts: mounts(&container)?,
         read_only_root: container.read_only_root.unwrap_or(false),
-        cpu_thousandths: 1000 /* see the vCPUs */,
+        cpu_thousandths: 1000, /* see the vCPUs */
         fuel: None,
         deterministic: false,
         cpu_limit: None,

@@ -47,7 +47,10 @@ impl AttemptSink for Sink {
             AttemptEvent::Started { .. } => None,
             // It never ran: no stream of its was ever named.
             AttemptEvent::Ended { ending: Ending::CouldNotStart { .. }, .. } => None,
-            AttemptEvent::Ended { ending: Ending::Exited { .. } | Ending::Failed { .. } | Ending::Stopped | Ending::Lost, .. } => {
+            AttemptEvent::Ended {
+                ending: Ending::Exited { .. } | Ending::Failed { .. } | Ending::Stopped | Ending::Lost,
+                ..
+            } => {
                 let sealed = self.logs.seal(attempt, self.clock.now());
                 // An attempt that wrote nothing needs no row to say so.
                 self.note(attempt, sealed).flatten().filter(|stream| stream.info().events > 0)

@@ -12,8 +12,8 @@ use crate::flight::{FlightId, Source, Waiter};
 use crate::pool::Shared;
 use crate::program::FoundFile;
 use crate::reason::matchable;
-use crate::spec::{AttemptSpec, PrepareError, Prepared, Program};
-use crate::worker::{CompileOutcome, Ready, Worker};
+use crate::spec::{AttemptSpec, EngineProfile, PrepareError, Prepared, Program};
+use crate::worker::{CompileOutcome, Ready, Worker, WorkerKind};
 
 /// Finds the program of one attempt after the other.
 pub(crate) fn find_programs(shared: &Arc<Shared>) {
@@ -122,7 +122,8 @@ fn compile(shared: &Shared, id: FlightId, source: &Source) -> Result<Arc<Compile
         }
     };
     let written = shared.cache.temporary().map_err(unavailable)?;
-    let mut worker = Worker::spawn(&shared.launch(), None).map_err(unavailable)?;
+    let mut worker =
+        Worker::spawn(&shared.launch(), &WorkerKind::compiler(EngineProfile::Plain), &[]).map_err(unavailable)?;
     if !shared.flights.take_off(id, worker.killer()) {
         return Err(PrepareError::ShuttingDown);
     }

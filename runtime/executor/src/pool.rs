@@ -18,7 +18,7 @@ use crate::program::Programs;
 use crate::queue::Queue;
 use crate::slot::{Slots, join};
 use crate::spec::{AttemptSink, AttemptSpec, Executor, PrepareError, Prepared, Program};
-use crate::worker::{Hello, Launch, Ready, Violation, Worker};
+use crate::worker::{Hello, Launch, Ready, Violation, Worker, WorkerKind};
 
 /// Why a pool can't start.
 #[derive(Debug, thiserror::Error)]
@@ -114,9 +114,8 @@ impl WorkerPool {
         let unusable = |path: PathBuf| move |source| StartError::DataFolder { path, source };
         let scratch = ScratchRoot::open(&folder("scratch")).map_err(unusable(folder("scratch")))?;
         let spawner = Spawner::start().map_err(StartError::Worker)?;
-        let launch = Launch { spawner: &spawner, command: &options.worker_command };
-        let made = scratch.create().map_err(unusable(folder("scratch")))?;
-        let mut first = Worker::spawn(&launch, Some(made)).map_err(StartError::Worker)?;
+        let launch = Launch { spawner: &spawner, command: &options.worker_command, scratch: &scratch };
+        let mut first = Worker::spawn(&launch, &WorkerKind::plain(), &[]).map_err(StartError::Worker)?;
         let hello = first.hello().map_err(|violation| not_a_worker(&mut first, &violation))?;
         let cache = CompiledCache::open(&folder("compiled"), hello.engine).map_err(unusable(folder("compiled")))?;
         let shared = Arc::new(Shared {
@@ -241,7 +240,7 @@ impl Drop for WorkerPool {
 
 impl Shared {
     pub(crate) fn launch(&self) -> Launch<'_> {
-        Launch { spawner: &self.spawner, command: &self.options.worker_command }
+        Launch { spawner: &self.spawner, command: &self.options.worker_command, scratch: &self.scratch }
     }
 
     fn attempts(&self) -> MutexGuard<'_, Attempts> {

@@ -7,13 +7,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 use wasmbatch_core::{AttemptEvent, AttemptId, Digest, Ending};
-use wasmbatch_jail::Scratch;
 
 use crate::pool::{Reuse, Shared};
 use crate::program::refusal;
 use crate::reason::matchable;
 use crate::spec::{AttemptSpec, MountSource, OutputStream};
-use crate::worker::{Outcome, Progress, Ready, Worker};
+use crate::worker::{Outcome, Progress, Ready, Worker, WorkerKind};
 
 /// All slots of a pool, and the attempts that wait for one.
 #[derive(Debug)]
@@ -218,10 +217,11 @@ impl Shared {
 
     /// Sees to it that the slot has a worker that may run this attempt.
     fn provide_worker(&self, hands: &mut Hands, spec: &AttemptSpec) -> Result<(), String> {
+        let kind = WorkerKind::of(spec);
         let other = hands.domain.as_ref().is_some_and(|domain| *domain != spec.trust_domain);
-        // Folders of the host are given to fresh workers only.
-        let used = hands.domain.is_some() && !spec.mounts.is_empty();
-        if other || used {
+        // Folders of the host are known to a worker from its beginning.
+        let fits = hands.worker.as_ref().is_some_and(|worker| *worker.kind() == kind) && !has_host_folders(spec);
+        if other || !fits {
             hands.worker = None;
         }
         if hands.worker.is_none() {
@@ -229,8 +229,8 @@ impl Shared {
                 tracing::warn!(%error, "no worker can be begun");
                 format!("ResourceInitializationError: no worker can be begun: {error}")
             };
-            let scratch = self.scratch.create().map_err(|error| failed(&error))?;
-            let mut worker = Worker::spawn(&self.launch(), Some(scratch)).map_err(|error| failed(&error))?;
+            let folders = self.open_mounts(spec)?;
+            let mut worker = Worker::spawn(&self.launch(), &kind, &folders).map_err(|error| failed(&error))?;
             let hello = worker.hello().map_err(|error| failed(&error))?;
             if hello != self.hello {
                 return Err(failed(&"the program changed since this node started"));
@@ -248,18 +248,11 @@ impl Shared {
     fn run_once(&self, hands: &mut Hands, ready: &Ready) -> bool {
         let attempt = ready.spec.attempt;
         let worker = hands.worker.as_mut().expect("a worker was provided");
-        let folders = match self.open_mounts(&ready.spec, worker.scratch()) {
-            Ok(folders) => folders,
-            Err(reason) => {
-                self.finish(attempt, Ending::CouldNotStart { reason: matchable(&reason) });
-                return true;
-            }
-        };
         if !self.begin_running(attempt, worker.killer()) {
             return true;
         }
         let progress = AttemptProgress { shared: self, attempt, digest: ready.digest };
-        let reuse = match worker.run(ready, &folders, &progress) {
+        let reuse = match worker.run(ready, &progress) {
             Outcome::Ended(ending) => self.finish(attempt, ending),
             Outcome::Lost(ending, why) => {
                 // Reaped before its end is told: whoever hears of the end may count on it.
@@ -276,14 +269,15 @@ impl Shared {
                 return false;
             }
         };
-        if reuse == Reuse::No || !ready.spec.mounts.is_empty() {
+        if reuse == Reuse::No || has_host_folders(&ready.spec) {
             hands.worker = None;
         }
         true
     }
 
-    fn open_mounts(&self, spec: &AttemptSpec, scratch: Option<&Scratch>) -> Result<Vec<OwnedFd>, String> {
-        let mut folders = Vec::with_capacity(spec.mounts.len());
+    /// Opens the host folders of an attempt, in order.
+    fn open_mounts(&self, spec: &AttemptSpec) -> Result<Vec<OwnedFd>, String> {
+        let mut folders = Vec::new();
         let most = wasmbatch_jail::socket::MAX_DESCRIPTORS - 1;
         if spec.mounts.len() > most {
             return Err(format!("ResourceInitializationError: more than {most} mount points"));
@@ -293,20 +287,19 @@ impl Shared {
                 let path = &mount.container_path;
                 return Err(format!("ResourceInitializationError: container path {path} is not absolute"));
             }
-            let opened = match &mount.source {
-                MountSource::Host(path) => self
-                    .allowed
-                    .open_folder(path)
-                    .map_err(|error| format!("ResourceInitializationError: {}", refusal("folder", path, &error)))?,
-                MountSource::Empty => scratch
-                    .ok_or_else(|| "ResourceInitializationError: no scratch folder".to_owned())?
-                    .add_folder(folders.len())
-                    .map_err(|error| format!("ResourceInitializationError: no empty folder: {error}"))?,
-            };
-            folders.push(opened);
+            if let MountSource::Host(path) = &mount.source {
+                let opened = self.allowed.open_folder(path);
+                let opened = opened
+                    .map_err(|error| format!("ResourceInitializationError: {}", refusal("folder", path, &error)))?;
+                folders.push(opened);
+            }
         }
         Ok(folders)
     }
+}
+
+fn has_host_folders(spec: &AttemptSpec) -> bool {
+    spec.mounts.iter().any(|mount| matches!(mount.source, MountSource::Host(_)))
 }
 
 /// A panic, which may come out of the sink, was told when it happened.
@@ -338,7 +331,7 @@ impl Inner {
     /// no further slot, any.
     fn choose(&mut self, spec: &AttemptSpec, max_workers: usize) -> Option<u64> {
         let suits = |number: &&u64| match self.slots.get(number).map(|slot| &slot.domain) {
-            Some(Some(domain)) => *domain == spec.trust_domain && spec.mounts.is_empty(),
+            Some(Some(domain)) => *domain == spec.trust_domain && !has_host_folders(spec),
             Some(None) => true,
             None => false,
         };

@@ -26,6 +26,7 @@ const TICK: Duration = Duration::from_secs(5);
 pub(crate) struct Launch<'a> {
     pub(crate) spawner: &'a wasmbatch_jail::Spawner,
     pub(crate) command: &'a [std::ffi::OsString],
+    pub(crate) scratch: &'a wasmbatch_jail::ScratchRoot,
 }
 
 /// What a worker is made for. Attempts of one kind may share a worker, one after the other.
@@ -69,6 +70,9 @@ pub(crate) struct Worker {
     buffer: Vec<u8>,
     /// Programs it has loaded, the most recently used last.
     loaded: Vec<Digest>,
+    kind: WorkerKind,
+    /// How many host folders it was begun with.
+    given_folders: usize,
     scratch: Option<Scratch>,
 }
 
@@ -129,38 +133,60 @@ pub(crate) enum Violation {
 }
 
 impl Worker {
-    pub(crate) fn spawn(launch: &Launch<'_>, scratch: Option<Scratch>) -> io::Result<Self> {
+    /// Begins a worker and tells it what it is for. `folders` are the host folders of the only attempt
+    /// that it will run, if that has any.
+    pub(crate) fn spawn(launch: &Launch<'_>, kind: &WorkerKind, folders: &[OwnedFd]) -> io::Result<Self> {
         let (ours, theirs) = socket::pair()?;
-        let mut descriptors = vec![theirs];
-        if let Some(scratch) = &scratch {
-            descriptors.push(scratch.guest_root().try_clone_to_owned()?);
-        }
         socket::set_receive_timeout(&ours, TICK)?;
-        let command = WorkerCommand { command: launch.command.to_vec(), descriptors };
+        let scratch = match kind.scratch {
+            Some(_) => Some(launch.scratch.create()?),
+            None => None,
+        };
+        let command = WorkerCommand { command: launch.command.to_vec(), descriptors: vec![theirs] };
         let process = launch.spawner.spawn(command)?;
-        Ok(Self {
+        let mut worker = Self {
             process,
             socket: ours,
             reader: FrameReader::new(MAX_FROM_WORKER),
             buffer: Vec::new(),
             loaded: Vec::new(),
+            kind: kind.clone(),
+            given_folders: folders.len(),
             scratch,
-        })
+        };
+        worker.begin(folders)?;
+        Ok(worker)
+    }
+
+    fn begin(&mut self, folders: &[OwnedFd]) -> io::Result<()> {
+        let request = ToWorker::Begin(Begin {
+            purpose: self.kind.purpose,
+            profile: self.kind.profile,
+            network: self.kind.network,
+            scratch: self.scratch.as_ref().map(|_| ScratchSource::Folder),
+            identity: None,
+            given_folders: u32::try_from(folders.len()).unwrap_or(u32::MAX),
+        });
+        self.buffer.clear();
+        encode(&request, MAX_TO_WORKER, &mut self.buffer).map_err(io::Error::other)?;
+        let scratch = self.scratch.as_ref().map(Scratch::directory);
+        let given: Vec<BorrowedFd<'_>> = folders.iter().map(OwnedFd::as_fd).chain(scratch).collect();
+        socket::send(self.socket.as_fd(), &self.buffer, &given)
+    }
+
+    pub(crate) fn kind(&self) -> &WorkerKind {
+        &self.kind
     }
 
     pub(crate) fn killer(&self) -> Killer {
         self.process.killer()
     }
 
-    pub(crate) fn scratch(&self) -> Option<&Scratch> {
-        self.scratch.as_ref()
-    }
-
     /// Reads the first frame, before anything else is done with the worker.
     pub(crate) fn hello(&mut self) -> Result<Hello, Violation> {
         let deadline = Instant::now() + START_LIMIT;
         match self.next_frame(Some(deadline))? {
-            Some(FromWorker::Hello { protocol: PROTOCOL, engine }) => Ok(Hello { engine }),
+            Some(FromWorker::Hello { protocol: PROTOCOL, engine, walls: _ }) => Ok(Hello { engine }),
             Some(FromWorker::Hello { .. }) => Err(Violation::Protocol),
             Some(_) => Err(Violation::Order),
             None => Err(FrameError::Truncated.into()),
@@ -174,9 +200,9 @@ impl Worker {
         (end, self.process.stderr_text())
     }
 
-    /// Runs one attempt to its end. `folders` are the mounts' descriptors, in the spec's order.
-    pub(crate) fn run(&mut self, ready: &Ready, folders: &[OwnedFd], progress: &dyn Progress) -> Outcome {
-        match self.send_run(ready, folders) {
+    /// Runs one attempt to its end.
+    pub(crate) fn run(&mut self, ready: &Ready, progress: &dyn Progress) -> Outcome {
+        match self.send_run(ready) {
             Ok(()) => {}
             Err(FrameError::TooLong(_)) => {
                 let reason = "ResourceInitializationError: arguments and environment are too long";
@@ -203,7 +229,7 @@ impl Worker {
         }
     }
 
-    fn send_run(&mut self, ready: &Ready, folders: &[OwnedFd]) -> Result<(), FrameError> {
+    fn send_run(&mut self, ready: &Ready) -> Result<(), FrameError> {
         let known = self.loaded.iter().position(|digest| *digest == ready.digest);
         let forget = match known {
             None if self.loaded.len() >= LOADED_PROGRAMS => Some(self.loaded[0]),
@@ -218,13 +244,14 @@ impl Worker {
             arguments: spec.arguments.iter().map(String::as_str).collect(),
             environment: spec.environment.iter().map(|(key, value)| (&**key, &**value)).collect(),
             memory_limit_bytes: spec.memory_limit_bytes,
+            fuel: spec.fuel,
             read_only_root: spec.read_only_root,
-            folders: spec.mounts.iter().map(|mount| guest_folder(&mount.container_path, mount.read_only)).collect(),
+            folders: guest_folders(spec),
         });
         self.buffer.clear();
         encode(&request, MAX_TO_WORKER, &mut self.buffer)?;
         let program = known.is_none().then(|| ready.compiled.file.as_fd());
-        let descriptors: Vec<BorrowedFd<'_>> = program.into_iter().chain(folders.iter().map(OwnedFd::as_fd)).collect();
+        let descriptors: Vec<BorrowedFd<'_>> = program.into_iter().collect();
         socket::send(self.socket.as_fd(), &self.buffer, &descriptors).map_err(FrameError::Io)?;
         self.note_loaded(known, forget, ready.digest);
         Ok(())
@@ -258,7 +285,7 @@ impl Worker {
                     }
                     progress.output(stream, bytes.0);
                 }
-                FromWorker::Ended { ending, reusable } => {
+                FromWorker::Ended { ending, reusable, usage: _ } => {
                     break (believe(&ending, started).ok_or(Violation::Order)?, reusable);
                 }
                 FromWorker::Hello { .. }
@@ -370,7 +397,27 @@ fn believe(ending: &WorkerEnding<'_>, started: bool) -> Option<Ending> {
     }
 }
 
-fn guest_folder(container_path: &str, read_only: bool) -> Folder<'_> {
-    let trimmed = container_path.trim_end_matches('/');
-    Folder { path: if trimmed.is_empty() { "/" } else { trimmed }, read_only }
+/// The folders as the worker counts them: those of the host by their place among the descriptors
+/// that it was begun with.
+fn guest_folders(spec: &AttemptSpec) -> Vec<Folder<'_>> {
+    let mut given = 0;
+    let folder = |mount: &'_ crate::spec::Mount| {
+        let source = match mount.source {
+            MountSource::Host(_) => {
+                given += 1;
+                FolderSource::Given(given - 1)
+            }
+            MountSource::Empty => FolderSource::Empty,
+        };
+        let trimmed = mount.container_path.trim_end_matches('/');
+        let path = if trimmed.is_empty() { "/" } else { trimmed };
+        (path.len(), mount.read_only, source)
+    };
+    let described: Vec<_> = spec.mounts.iter().map(folder).collect();
+    let folders = spec.mounts.iter().zip(described).map(|(mount, (length, read_only, source))| Folder {
+        path: if length == 1 { "/" } else { &mount.container_path[..length] },
+        read_only,
+        source,
+    });
+    folders.collect()
 }

@@ -33,7 +33,6 @@ pub struct Scratch {
     root: Arc<Shared>,
     name: String,
     directory: OwnedFd,
-    guest_root: OwnedFd,
 }
 
 impl ScratchRoot {
@@ -55,23 +54,15 @@ impl ScratchRoot {
     pub fn create(&self) -> io::Result<Scratch> {
         let name = self.0.next.fetch_add(1, Ordering::Relaxed).to_string();
         let directory = make_folder(self.0.directory.as_fd(), &name)?;
-        let guest_root = make_folder(directory.as_fd(), "root")?;
-        Ok(Scratch { root: Arc::clone(&self.0), name, directory, guest_root })
+        make_folder(directory.as_fd(), "root")?;
+        Ok(Scratch { root: Arc::clone(&self.0), name, directory })
     }
 }
 
 impl Scratch {
-    /// The guests' root, open for reading.
-    pub fn guest_root(&self) -> BorrowedFd<'_> {
-        self.guest_root.as_fd()
-    }
-
-    /// A new empty folder beside the guests' root.
-    ///
-    /// # Errors
-    /// Those of mkdir(2).
-    pub fn add_folder(&self, number: usize) -> io::Result<OwnedFd> {
-        make_folder(self.directory.as_fd(), &format!("empty-{number}"))
+    /// All of it, open for reading; the guests' root is `root` in it.
+    pub fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
     }
 }
 
@@ -82,6 +73,32 @@ impl Drop for Scratch {
             let _ = unlinkat(&self.root.directory, &self.name, AtFlags::REMOVEDIR);
         }
     }
+}
+
+/// Opens a folder that is there already, for reading. Follows no symbolic link.
+///
+/// # Errors
+/// Those of openat(2).
+pub fn open_folder_at(parent: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
+    Ok(open_folder(parent, name)?)
+}
+
+/// Makes the empty folder of this number in a worker's scratch folder.
+///
+/// # Errors
+/// Those of mkdir(2).
+pub fn add_folder(scratch: BorrowedFd<'_>, number: usize) -> io::Result<OwnedFd> {
+    make_folder(scratch, &format!("empty-{number}"))
+}
+
+/// Removes the folder of this number again, whatever is in it.
+///
+/// # Errors
+/// Something can't be removed.
+pub fn remove_folder(scratch: BorrowedFd<'_>, number: usize) -> io::Result<()> {
+    let name = format!("empty-{number}");
+    empty(open_folder(scratch, name.as_str())?)?;
+    Ok(unlinkat(scratch, name, AtFlags::REMOVEDIR)?)
 }
 
 fn make_folder(parent: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
@@ -206,6 +223,10 @@ mod tests {
 
     use super::*;
 
+    fn guest_root(scratch: &Scratch) -> OwnedFd {
+        open_folder_at(scratch.directory(), "root").unwrap()
+    }
+
     fn entries(path: &Path) -> usize {
         fs::read_dir(path).unwrap().count()
     }
@@ -229,7 +250,7 @@ mod tests {
         for closed in ["closed/deep/deeper", "closed/deep", "closed"] {
             fs::set_permissions(guest.join(closed), fs::Permissions::from_mode(0o000)).unwrap();
         }
-        empty(scratch.guest_root()).unwrap();
+        empty(guest_root(&scratch)).unwrap();
         assert_eq!(entries(&guest), 0);
         assert_eq!(entries(&outside), 1);
         drop(scratch);
@@ -241,7 +262,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let root = ScratchRoot::open(home.path()).unwrap();
         let scratch = root.create().unwrap();
-        let mut folder = rustix::io::fcntl_dupfd_cloexec(scratch.guest_root(), 3).unwrap();
+        let mut folder = rustix::io::fcntl_dupfd_cloexec(guest_root(&scratch), 3).unwrap();
         for _ in 0..5_000 {
             mkdirat(&folder, "d", Mode::RWXU).unwrap();
             mkdirat(&folder, "beside", Mode::RWXU).unwrap();
@@ -249,14 +270,14 @@ mod tests {
         }
         for number in 0..3_000 {
             openat(
-                scratch.guest_root(),
+                guest_root(&scratch),
                 format!("file-{number}"),
                 OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC,
                 Mode::RUSR,
             )
             .unwrap();
         }
-        empty(scratch.guest_root()).unwrap();
+        empty(guest_root(&scratch)).unwrap();
         assert_eq!(entries(&home.path().join("1/root")), 0);
     }
 
@@ -268,7 +289,7 @@ mod tests {
         let root = ScratchRoot::open(home.path()).unwrap();
         assert_eq!(entries(home.path()), 0);
         let scratch = root.create().unwrap();
-        scratch.add_folder(0).unwrap();
+        add_folder(scratch.directory(), 0).unwrap();
         assert_eq!(entries(&home.path().join("1")), 2);
     }
 }

@@ -10,7 +10,8 @@ use wasmtime_wasi::WasiCtxBuilder;
 
 use wasmbatch_executor::OutputStream;
 use wasmbatch_executor::frame::{
-    FrameReader, FromWorker, MAX_REASON, MAX_TO_WORKER, PROTOCOL, Run, ToWorker, WorkerEnding, decode,
+    FolderSource, FrameReader, FromWorker, GuestUsage, MAX_REASON, MAX_TO_WORKER, PROTOCOL, Run, ToWorker,
+    WorkerEnding, decode,
 };
 use wasmbatch_jail::{inherited, scratch, socket};
 
@@ -61,26 +62,57 @@ struct Worker {
     hosts: Hosts,
     channel: Channel,
     programs: HashMap<[u8; 32], LoadedProgram>,
-    scratch: Option<OwnedFd>,
+    /// Folders of the host, in the order in which attempts name them.
+    folders: Vec<OwnedFd>,
+    scratch: Option<Scratch>,
+}
+
+/// The scratch folder: what guests see lies in `root`, further empty folders beside it.
+struct Scratch {
+    directory: OwnedFd,
+    guest_root: OwnedFd,
+}
+
+impl Scratch {
+    fn open(directory: OwnedFd) -> io::Result<Self> {
+        let guest_root = scratch::open_folder_at(directory.as_fd(), "root")?;
+        inherited::enter(&guest_root)?;
+        Ok(Self { directory, guest_root })
+    }
+
+    /// Leaves nothing of an attempt behind.
+    fn clean(&self, empty_folders: usize) -> io::Result<()> {
+        scratch::empty(&self.guest_root)?;
+        for number in 0..empty_folders {
+            scratch::remove_folder(self.directory.as_fd(), number)?;
+        }
+        Ok(())
+    }
 }
 
 fn serve() -> Result<(), WorkerError> {
     let pool = Arc::new(inherited::claim(inherited::SOCKET).map_err(WorkerError::Inherited)?);
-    let scratch = inherited::claim(inherited::SCRATCH).ok();
-    if let Some(scratch) = &scratch {
-        inherited::enter(scratch).map_err(WorkerError::Inherited)?;
-    }
-    let hosts = Hosts::new().map_err(WorkerError::Engine)?;
-    let channel = Channel::start(Arc::clone(&pool)).map_err(WorkerError::Thread)?;
-    channel.send(&FromWorker::Hello { protocol: PROTOCOL, engine: hosts.pooled.key() });
-    let mut worker = Worker { hosts, channel, programs: HashMap::new(), scratch };
     let mut reader = FrameReader::new(MAX_TO_WORKER);
     let mut descriptors = Vec::new();
+    let content = reader.next(|buffer| socket::receive(pool.as_fd(), buffer, &mut descriptors))?;
+    let Some(content) = content else { return Ok(()) };
+    let ToWorker::Begin(begin) = decode(content)? else {
+        return Err(WorkerError::Pool("something else before the beginning"));
+    };
+    let scratch = match begin.scratch {
+        Some(_) => descriptors.pop(),
+        None => None,
+    };
+    let hosts = Hosts::new().map_err(WorkerError::Engine)?;
+    let mut worker = Worker::new(scratch, std::mem::take(&mut descriptors), hosts, &pool)?;
+    let hello = FromWorker::Hello { protocol: PROTOCOL, engine: worker.hosts.pooled.key(), walls: Vec::new() };
+    worker.channel.send(&hello);
     loop {
         let content = reader.next(|buffer| socket::receive(pool.as_fd(), buffer, &mut descriptors))?;
         let Some(content) = content else { return Ok(()) };
         let mut given = descriptors.drain(..);
         match decode(content)? {
+            ToWorker::Begin(_) => return Err(WorkerError::Pool("a second beginning")),
             ToWorker::Compile => {
                 let (Some(module), Some(output)) = (given.next(), given.next()) else {
                     return Err(WorkerError::Pool("too few descriptors"));
@@ -93,6 +125,17 @@ fn serve() -> Result<(), WorkerError> {
 }
 
 impl Worker {
+    fn new(
+        scratch: Option<OwnedFd>,
+        folders: Vec<OwnedFd>,
+        hosts: Hosts,
+        pool: &Arc<OwnedFd>,
+    ) -> Result<Self, WorkerError> {
+        let scratch = scratch.map(Scratch::open).transpose().map_err(WorkerError::Inherited)?;
+        let channel = Channel::start(Arc::clone(pool)).map_err(WorkerError::Thread)?;
+        Ok(Self { hosts, channel, programs: HashMap::new(), folders, scratch })
+    }
+
     fn compile(&self, module: &File, output: &File) {
         match compile(&self.hosts.pooled, module, output) {
             Ok(kind) => self.channel.send(&FromWorker::Compiled { kind }),
@@ -105,8 +148,7 @@ impl Worker {
             self.programs.remove(forgotten);
         }
         let compiled = if request.attached { given.next() } else { None };
-        let folders: Vec<OwnedFd> = given.collect();
-        if folders.len() != request.folders.len() || compiled.is_some() != request.attached {
+        if compiled.is_some() != request.attached {
             return Err(WorkerError::Pool("another number of descriptors"));
         }
         if let Some(compiled) = compiled {
@@ -118,7 +160,7 @@ impl Worker {
                 }
             }
         }
-        let context = match self.context(request, &folders) {
+        let context = match self.context(request) {
             Ok(context) => context,
             Err(error) => {
                 self.programs.remove(&request.program);
@@ -126,19 +168,18 @@ impl Worker {
                 return Ok(());
             }
         };
-        drop(folders);
         let Some(program) = self.programs.get(&request.program) else {
             return Err(WorkerError::Pool("a program that is not loaded"));
         };
         self.channel.gather(&FromWorker::Started);
         let ending = run(program, context, request.memory_limit_bytes);
-        self.ended(&ending);
+        self.ended(&ending, empty_folders(request));
         Ok(())
     }
 
     /// The guest's world. Folders are known by descriptor and become the guest's by way of the
     /// working folder, which is the scratch folder again afterwards.
-    fn context(&self, request: &Run<'_>, folders: &[OwnedFd]) -> wasmtime::Result<WasiCtxBuilder> {
+    fn context(&self, request: &Run<'_>) -> wasmtime::Result<WasiCtxBuilder> {
         let mut builder = context(&request.arguments, request.environment.iter().copied());
         let stream = |stream| ChannelStream { channel: self.channel.clone(), stream };
         builder.stdout(stream(OutputStream::Stdout)).stderr(stream(OutputStream::Stderr));
@@ -146,23 +187,33 @@ impl Worker {
         let root_is_mounted = request.folders.iter().any(|folder| folder.path == "/");
         let own = if root_is_mounted { "/tmp" } else { "/" };
         add_working_folder(&mut builder, own, request.read_only_root)?;
-        for (folder, descriptor) in request.folders.iter().zip(folders) {
-            inherited::enter(descriptor)?;
+        let mut empty = 0;
+        for folder in &request.folders {
+            match folder.source {
+                FolderSource::Given(number) => {
+                    let given = usize::try_from(number).ok().and_then(|number| self.folders.get(number));
+                    inherited::enter(given.ok_or_else(|| wasmtime::Error::msg("a folder was not given"))?)?;
+                }
+                FolderSource::Empty => {
+                    inherited::enter(scratch::add_folder(scratch.directory.as_fd(), empty)?)?;
+                    empty += 1;
+                }
+            }
             add_working_folder(&mut builder, folder.path, folder.read_only)?;
         }
-        if !folders.is_empty() {
-            inherited::enter(scratch)?;
+        if !request.folders.is_empty() {
+            inherited::enter(&scratch.guest_root)?;
         }
         Ok(builder)
     }
 
     fn could_not_start(&self, reason: &str) {
         let ending = WorkerEnding::CouldNotStart { reason: shortened(reason) };
-        self.channel.send(&FromWorker::Ended { ending, reusable: true });
+        self.channel.send(&FromWorker::Ended { ending, reusable: true, usage: GuestUsage::default() });
     }
 
-    fn ended(&self, ending: &GuestEnding) {
-        let reusable = self.scratch.as_ref().is_none_or(|folder| scratch::empty(folder).is_ok());
+    fn ended(&self, ending: &GuestEnding, empty_folders: usize) {
+        let reusable = self.scratch.as_ref().is_none_or(|scratch| scratch.clean(empty_folders).is_ok());
         let ending = match ending {
             GuestEnding::Exited { exit_code, reason } => {
                 WorkerEnding::Exited { exit_code: *exit_code, reason: reason.as_deref().map(shortened) }
@@ -171,10 +222,14 @@ impl Worker {
                 WorkerEnding::Failed { exit_code: *exit_code, reason: shortened(reason) }
             }
         };
-        self.channel.send(&FromWorker::Ended { ending, reusable });
+        self.channel.send(&FromWorker::Ended { ending, reusable, usage: GuestUsage::default() });
     }
 }
 
 fn shortened(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_REASON)]
+}
+
+fn empty_folders(request: &Run<'_>) -> usize {
+    request.folders.iter().filter(|folder| folder.source == FolderSource::Empty).count()
 }

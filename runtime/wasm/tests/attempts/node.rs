@@ -10,7 +10,7 @@ use std::time::Duration;
 use sha2::Digest as _;
 use tempfile::TempDir;
 
-use wasmbatch_core::{Usage, AttemptEvent, AttemptId, Digest, Ending, JobId, Report};
+use wasmbatch_core::{AttemptEvent, AttemptId, Digest, Ending, JobId, Report, Usage};
 use wasmbatch_executor::{
     AttemptSink, AttemptSpec, Executor as _, Mount, MountSource, NetworkAccess, Options, OutputStream, Program,
     ScratchLimits, WorkerPool,
