@@ -13,6 +13,8 @@
 mod cache;
 mod channel;
 mod compile;
+mod drive;
+mod enclosure;
 mod ending;
 mod engine;
 pub mod floor;
@@ -23,4 +25,4 @@ mod wasi;
 mod worker;
 
 pub use foreground::{Foreground, ForegroundEnd, ForegroundFolder, run_foreground};
-pub use worker::worker_main;
+pub use worker::{NativeGuest, worker_main, worker_main_with};

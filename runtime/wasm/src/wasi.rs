@@ -1,5 +1,7 @@
 //! What a guest sees of the world: WASI contexts and the streams in them.
 
+use std::io;
+
 use bytes::Bytes;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p1::WasiP1Ctx;
@@ -70,6 +72,17 @@ pub(crate) fn add_working_folder(
 pub(crate) struct ChannelStream {
     pub(crate) channel: Channel,
     pub(crate) stream: OutputStream,
+}
+
+impl io::Write for ChannelStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.channel.output(self.stream, bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl IsTerminal for ChannelStream {
