@@ -6,11 +6,10 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, Linker, OptLevel, PoolingAllocationConfig, Result, component,
 };
-use wasmtime_wasi::p1;
 
 use wasmbatch_executor::EngineProfile;
 
-use crate::ending::ProcExit;
+use crate::link;
 use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 use crate::wasi::{ComponentState, ModuleState};
 
@@ -21,6 +20,8 @@ const KEEP_RESIDENT_BYTES: usize = 1024 * 1024;
 const KEEP_TABLE_BYTES: usize = 64 * 1024;
 /// Largest bookkeeping of one instance; programs with many thousands of functions need this.
 const MAX_INSTANCE_BYTES: usize = 16 * 1024 * 1024;
+/// Calls that a component of WASI 0.3 may have under way at once, each with a stack of its own.
+const MAX_STACKS: u32 = 64;
 /// Stack of a guest's calls.
 const MAX_WASM_STACK: usize = 512 * 1024;
 /// Changes when compiled programs become useless for a reason that wasmtime doesn't see.
@@ -31,7 +32,9 @@ pub(crate) struct Host {
     pub(crate) profile: EngineProfile,
     pub(crate) engine: Engine,
     pub(crate) modules: Linker<ModuleState>,
+    /// For commands of WASI 0.2.
     pub(crate) components: component::Linker<ComponentState>,
+    async_components: OnceCell<component::Linker<ComponentState>>,
 }
 
 /// The engine that runs nearly everything, and one for what doesn't fit its pool.
@@ -64,17 +67,18 @@ impl Hosts {
 impl Host {
     fn new(profile: EngineProfile, config: &Config) -> Result<Self> {
         let engine = Engine::new(config)?;
-        let mut modules = Linker::new(&engine);
-        p1::add_to_linker_sync(&mut modules, |state: &mut ModuleState| &mut state.wasi)?;
-        // wasmtime's own refuses codes from 126 on; a job's code is its own.
-        modules.allow_shadowing(true);
-        modules.func_wrap("wasi_snapshot_preview1", "proc_exit", |code: i32| -> Result<()> {
-            Err(ProcExit(code).into())
-        })?;
-        modules.allow_shadowing(false);
-        let mut components = component::Linker::new(&engine);
-        wasmtime_wasi::p2::add_to_linker_sync(&mut components)?;
-        Ok(Self { profile, engine, modules, components })
+        let (modules, components) = (link::modules(&engine, profile)?, link::components(&engine, profile)?);
+        Ok(Self { profile, engine, modules, components, async_components: OnceCell::new() })
+    }
+
+    /// The linker for commands of WASI 0.3, made when it is first needed.
+    pub(crate) fn async_components(&self) -> Result<&component::Linker<ComponentState>> {
+        if self.async_components.get().is_none() {
+            let linker = link::async_components(&self.engine, self.profile)?;
+            // Nobody else can have set it: the cell belongs to this thread.
+            let _ = self.async_components.set(linker);
+        }
+        Ok(self.async_components.get().expect("it was set above"))
     }
 
     /// A host for one program at a time, without a pool.
@@ -114,7 +118,8 @@ fn base_config(profile: EngineProfile) -> Config {
         .max_wasm_stack(MAX_WASM_STACK)
         .wasm_memory64(false)
         .wasm_multi_memory(false)
-        .concurrency_support(false)
+        .concurrency_support(true)
+        .wasm_component_model_async(true)
         // Backtraces go nowhere yet, and a trap costs a tenth without.
         .wasm_backtrace_max_frames(None)
         .generate_address_map(false)
@@ -129,7 +134,7 @@ fn pooled_config(profile: EngineProfile) -> Config {
         .total_component_instances(MAX_INSTANCES)
         .total_memories(MAX_MEMORIES)
         .total_tables(MAX_TABLES)
-        .total_stacks(1)
+        .total_stacks(MAX_STACKS)
         .max_core_instance_size(MAX_INSTANCE_BYTES)
         .max_component_instance_size(MAX_INSTANCE_BYTES)
         .max_tables_per_module(16)

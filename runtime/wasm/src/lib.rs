@@ -13,6 +13,7 @@
 mod cache;
 mod channel;
 mod compile;
+mod deterministic;
 mod drive;
 mod enclosure;
 mod ending;
@@ -20,7 +21,10 @@ mod engine;
 pub mod floor;
 mod foreground;
 mod limits;
+mod link;
+mod network;
 mod run;
+mod usage;
 mod wasi;
 mod worker;
 

@@ -6,9 +6,7 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 
-use wasmtime_wasi::WasiCtxBuilder;
-
-use wasmbatch_executor::OutputStream;
+use wasmbatch_executor::{NetworkAccess, OutputStream};
 use wasmbatch_executor::frame::{
     Begin, FolderSource, FrameReader, FromWorker, GuestUsage, MAX_REASON, MAX_TO_WORKER, PROTOCOL, Run, ToWorker,
     WorkerEnding, decode,
@@ -22,8 +20,9 @@ use crate::drive::Driver;
 use crate::enclosure::{self, Kept};
 use crate::ending::GuestEnding;
 use crate::engine::Hosts;
-use crate::run::{LoadedProgram, load, run};
-use crate::wasi::{ChannelStream, add_working_folder, context};
+use crate::run::{Allowance, LoadedProgram, Outcome, load, run};
+use crate::usage::FileTraffic;
+use crate::wasi::{ChannelStream, Settings, World, add_working_folder, world};
 
 /// Exit code of a worker that can't begin or doesn't understand the pool; sysexits' EX_PROTOCOL.
 const EXIT_PROTOCOL: i32 = 76;
@@ -76,12 +75,23 @@ fn serve(native: Option<NativeGuest>) -> Result<(), WorkerError> {
         Some(_) => return Err(WorkerError::Pool("something else before the beginning")),
         None => return Ok(()),
     };
-    let Begin { profile, .. } = frame;
+    let Begin { profile, network, .. } = frame;
     let hosts = Hosts::new(profile).map_err(WorkerError::Engine)?;
     let driver = Driver::new().map_err(WorkerError::Thread)?;
+    let traffic = FileTraffic::open();
     let kept = enclosure::close(&frame, descriptors).map_err(WorkerError::Jail)?;
-    let served = driver.run(move || Worker::begin(hosts, kept, native, &from_pool.socket)?.serve(from_pool));
+    let made = Made { hosts, network, traffic, kept, native };
+    let served = driver.run(move || Worker::begin(made, &from_pool.socket)?.serve(from_pool));
     served.map_err(WorkerError::Thread)?.unwrap_or(Err(WorkerError::Pool("something that panics")))
+}
+
+/// What was there when the jail closed.
+struct Made {
+    hosts: Hosts,
+    network: NetworkAccess,
+    traffic: FileTraffic,
+    kept: Kept,
+    native: Option<NativeGuest>,
 }
 
 /// What the pool sends.
@@ -103,6 +113,8 @@ impl FromPool {
 
 struct Worker {
     hosts: Hosts,
+    network: NetworkAccess,
+    traffic: FileTraffic,
     channel: Channel,
     programs: HashMap<[u8; 32], LoadedProgram>,
     /// Folders of the host, in the order in which attempts name them.
@@ -135,11 +147,12 @@ impl Scratch {
 }
 
 impl Worker {
-    fn begin(hosts: Hosts, kept: Kept, native: Option<NativeGuest>, pool: &Arc<OwnedFd>) -> Result<Self, WorkerError> {
+    fn begin(made: Made, pool: &Arc<OwnedFd>) -> Result<Self, WorkerError> {
+        let Made { hosts, network, traffic, kept, native } = made;
         let Kept { scratch, folders, walls } = kept;
         let scratch = scratch.map(Scratch::open).transpose().map_err(WorkerError::Inherited)?;
         let channel = Channel::start(Arc::clone(pool)).map_err(WorkerError::Thread)?;
-        let worker = Self { hosts, channel, programs: HashMap::new(), folders, scratch, native };
+        let worker = Self { hosts, network, traffic, channel, programs: HashMap::new(), folders, scratch, native };
         worker.greet(&walls);
         Ok(worker)
     }
@@ -189,8 +202,8 @@ impl Worker {
                 }
             }
         }
-        let context = match self.context(request) {
-            Ok(context) => context,
+        let world = match self.world(request) {
+            Ok(world) => world,
             Err(error) => {
                 self.programs.remove(&request.program);
                 self.could_not_start(&format!("ResourceInitializationError: {}", error.root_cause()));
@@ -201,29 +214,48 @@ impl Worker {
             return Err(WorkerError::Pool("a program that is not loaded"));
         };
         self.channel.gather(&FromWorker::Started);
-        let ending = match self.native {
-            None => run(program, context, request.memory_limit_bytes),
+        if request.attached {
+            // Loading read files too.
+            self.traffic.since_last();
+        }
+        let outcome = match self.native {
+            None => run(program, world, Allowance { memory_bytes: request.memory_limit_bytes, fuel: request.fuel }),
             Some(native) => self.run_native(native, &request.arguments),
         };
-        self.ended(&ending, empty_folders(request));
+        let traffic = self.traffic.since_last();
+        let usage = GuestUsage {
+            peak_memory_bytes: outcome.peak_memory_bytes,
+            fuel: outcome.fuel_used,
+            read_bytes: traffic.read,
+            written_bytes: traffic.written.saturating_add(self.channel.take_written()),
+        };
+        self.ended(&outcome.ending, usage, empty_folders(request));
         Ok(())
     }
 
-    fn run_native(&self, native: NativeGuest, arguments: &[&str]) -> GuestEnding {
+    fn run_native(&self, native: NativeGuest, arguments: &[&str]) -> Outcome {
         let mut stdout = ChannelStream { channel: self.channel.clone(), stream: OutputStream::Stdout };
-        GuestEnding::Exited { exit_code: native(arguments, &mut stdout), reason: None }
+        let ending = GuestEnding::Exited { exit_code: native(arguments, &mut stdout), reason: None };
+        Outcome { ending, peak_memory_bytes: 0, fuel_used: None }
     }
 
     /// The guest's world. Folders are known by descriptor and become the guest's by way of the
     /// working folder, which is the scratch folder again afterwards.
-    fn context(&self, request: &Run<'_>) -> wasmtime::Result<WasiCtxBuilder> {
-        let mut builder = context(&request.arguments, request.environment.iter().copied());
+    fn world(&self, request: &Run<'_>) -> wasmtime::Result<World> {
+        let mut world = world(&Settings {
+            program: &request.program,
+            arguments: &request.arguments,
+            environment: &request.environment,
+            network: self.network,
+            profile: self.hosts.pooled.profile,
+        });
+        let builder = &mut world.builder;
         let stream = |stream| ChannelStream { channel: self.channel.clone(), stream };
         builder.stdout(stream(OutputStream::Stdout)).stderr(stream(OutputStream::Stderr));
-        let Some(scratch) = &self.scratch else { return Ok(builder) };
+        let Some(scratch) = &self.scratch else { return Ok(world) };
         let root_is_mounted = request.folders.iter().any(|folder| folder.path == "/");
         let own = if root_is_mounted { "/tmp" } else { "/" };
-        add_working_folder(&mut builder, own, request.read_only_root)?;
+        add_working_folder(builder, own, request.read_only_root)?;
         let mut empty = 0;
         for folder in &request.folders {
             match folder.source {
@@ -236,12 +268,12 @@ impl Worker {
                     empty += 1;
                 }
             }
-            add_working_folder(&mut builder, folder.path, folder.read_only)?;
+            add_working_folder(builder, folder.path, folder.read_only)?;
         }
         if !request.folders.is_empty() {
             inherited::enter(&scratch.guest_root)?;
         }
-        Ok(builder)
+        Ok(world)
     }
 
     fn could_not_start(&self, reason: &str) {
@@ -249,7 +281,7 @@ impl Worker {
         self.channel.send(&FromWorker::Ended { ending, reusable: true, usage: GuestUsage::default() });
     }
 
-    fn ended(&self, ending: &GuestEnding, empty_folders: usize) {
+    fn ended(&self, ending: &GuestEnding, usage: GuestUsage, empty_folders: usize) {
         let reusable = self.scratch.as_ref().is_none_or(|scratch| scratch.clean(empty_folders).is_ok());
         let ending = match ending {
             GuestEnding::Exited { exit_code, reason } => {
@@ -259,7 +291,7 @@ impl Worker {
                 WorkerEnding::Failed { exit_code: *exit_code, reason: shortened(reason) }
             }
         };
-        self.channel.send(&FromWorker::Ended { ending, reusable, usage: GuestUsage::default() });
+        self.channel.send(&FromWorker::Ended { ending, reusable, usage });
     }
 }
 
