@@ -1,11 +1,10 @@
 //! Loading compiled programs from the pool's cache.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module, Result};
-
-use wasmbatch_jail::inherited;
 
 /// Loads a core module.
 pub(crate) fn load_module(engine: &Engine, compiled: &File) -> Result<Module> {
@@ -21,10 +20,14 @@ pub(crate) fn load_module(engine: &Engine, compiled: &File) -> Result<Module> {
 
 /// Loads a component.
 pub(crate) fn load_component(engine: &Engine, compiled: &File) -> Result<Component> {
-    let path = inherited::reopen_path(compiled);
+    // There is no way to map a component by its descriptor, and no path to it from inside the jail.
+    let length = usize::try_from(compiled.metadata()?.len())?;
+    let mut bytes = vec![0; length];
+    // At an offset of its own: other workers may have the same open file.
+    compiled.read_exact_at(&mut bytes, 0)?;
     #[expect(unsafe_code, reason = "compiled code is machine code and has to be believed")]
-    // SAFETY: as for modules; the path names the very descriptor.
+    // SAFETY: as for modules.
     unsafe {
-        Component::deserialize_file(engine, path)
+        Component::deserialize(engine, bytes)
     }
 }

@@ -41,6 +41,8 @@ struct Gathered {
     /// Output that is no frame yet.
     output: Vec<u8>,
     stream: OutputStream,
+    /// Bytes of output since they were last asked for.
+    written: u64,
 }
 
 impl Channel {
@@ -50,6 +52,7 @@ impl Channel {
             frames: Vec::with_capacity(2 * ENOUGH),
             output: Vec::with_capacity(OUTPUT_FRAME),
             stream: OutputStream::Stdout,
+            written: 0,
         };
         let channel = Self(Arc::new(Shared {
             socket,
@@ -83,9 +86,15 @@ impl Channel {
         self.send_gathered(&mut gathered);
     }
 
+    /// Bytes of output since this was called last.
+    pub(crate) fn take_written(&self) -> u64 {
+        std::mem::take(&mut self.lock().written)
+    }
+
     /// Adds output; blocks while the pool doesn't read.
     pub(crate) fn output(&self, stream: OutputStream, bytes: &[u8]) {
         let mut gathered = self.lock();
+        gathered.written = gathered.written.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         if gathered.stream != stream {
             gathered.frame_output();
             gathered.stream = stream;

@@ -28,9 +28,14 @@ const TRAP_CODE: u8 = 134;
 const OUT_OF_MEMORY_CODE: u8 = 137;
 const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
 
-/// Reads the result of a guest's start function. `refused_memory`: it was refused memory before.
-pub(crate) fn ending(result: Result<(), Error>, refused_memory: bool) -> GuestEnding {
+/// Reads the result of a guest's start function. `refused_memory`: it was refused memory before;
+/// `fuel_used`: all of it, if it ran out.
+pub(crate) fn ending(result: Result<(), Error>, refused_memory: bool, fuel_used: u64) -> GuestEnding {
     let Err(error) = result else { return exited(0) };
+    if error.downcast_ref() == Some(&Trap::OutOfFuel) {
+        let reason = format!("FuelExhausted: {fuel_used} of {fuel_used}");
+        return GuestEnding::Failed { exit_code: TRAP_CODE, reason };
+    }
     let own_code =
         error.downcast_ref().map(|ProcExit(code)| *code).or_else(|| error.downcast_ref().map(|I32Exit(code)| *code));
     // Languages say "out of memory" in their own ways: a trap, or an exit code of the runtime's.
@@ -68,24 +73,27 @@ mod tests {
     fn codes_are_kept_where_they_fit() {
         for code in [0, 1, 125, 126, 255] {
             let expected = GuestEnding::Exited { exit_code: u8::try_from(code).unwrap(), reason: None };
-            assert_eq!(ending(Err(ProcExit(code).into()), false), expected);
+            assert_eq!(ending(Err(ProcExit(code).into()), false, 0), expected);
         }
         for (code, text) in
             [(256, "ExitStatus: 256"), (-1, "ExitStatus: minus 1"), (i32::MIN, "ExitStatus: minus 2147483648")]
         {
             let expected = GuestEnding::Exited { exit_code: 255, reason: Some(text.to_owned()) };
-            assert_eq!(ending(Err(ProcExit(code).into()), false), expected);
+            assert_eq!(ending(Err(ProcExit(code).into()), false, 0), expected);
         }
     }
 
     #[test]
     fn a_failure_after_a_refusal_is_out_of_memory() {
-        let exit = |code: i32| ending(Err(ProcExit(code).into()), true);
+        let exit = |code: i32| ending(Err(ProcExit(code).into()), true, 0);
         assert!(matches!(exit(2), GuestEnding::Failed { exit_code: 137, .. }));
         assert_eq!(exit(0), GuestEnding::Exited { exit_code: 0, reason: None });
         let trap = || Err(Trap::UnreachableCodeReached.into());
-        assert!(matches!(ending(trap(), true), GuestEnding::Failed { exit_code: 137, .. }));
-        let GuestEnding::Failed { exit_code: 134, reason } = ending(trap(), false) else { panic!() };
+        assert!(matches!(ending(trap(), true, 0), GuestEnding::Failed { exit_code: 137, .. }));
+        let GuestEnding::Failed { exit_code: 134, reason } = ending(trap(), false, 0) else { panic!() };
         assert!(reason.starts_with("WasmTrap: wasm `unreachable`"), "{reason}");
+        let out_of_fuel = ending(Err(Trap::OutOfFuel.into()), true, 70);
+        let reason = "FuelExhausted: 70 of 70".to_owned();
+        assert_eq!(out_of_fuel, GuestEnding::Failed { exit_code: 134, reason });
     }
 }

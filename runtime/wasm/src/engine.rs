@@ -6,9 +6,10 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, Linker, OptLevel, PoolingAllocationConfig, Result, component,
 };
-use wasmtime_wasi::p1;
 
-use crate::ending::ProcExit;
+use wasmbatch_executor::EngineProfile;
+
+use crate::link;
 use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
 use crate::wasi::{ComponentState, ModuleState};
 
@@ -19,14 +20,21 @@ const KEEP_RESIDENT_BYTES: usize = 1024 * 1024;
 const KEEP_TABLE_BYTES: usize = 64 * 1024;
 /// Largest bookkeeping of one instance; programs with many thousands of functions need this.
 const MAX_INSTANCE_BYTES: usize = 16 * 1024 * 1024;
+/// Calls that a component of WASI 0.3 may have under way at once, each with a stack of its own.
+const MAX_STACKS: u32 = 64;
+/// Stack of a guest's calls.
+const MAX_WASM_STACK: usize = 512 * 1024;
 /// Changes when compiled programs become useless for a reason that wasmtime doesn't see.
 const CACHE_FORMAT: u32 = 1;
 
 /// An engine with its linkers.
 pub(crate) struct Host {
+    pub(crate) profile: EngineProfile,
     pub(crate) engine: Engine,
     pub(crate) modules: Linker<ModuleState>,
+    /// For commands of WASI 0.2.
     pub(crate) components: component::Linker<ComponentState>,
+    async_components: OnceCell<component::Linker<ComponentState>>,
 }
 
 /// The engine that runs nearly everything, and one for what doesn't fit its pool.
@@ -37,10 +45,10 @@ pub(crate) struct Hosts {
 
 impl Hosts {
     /// With a pool, or without where none can be reserved.
-    pub(crate) fn new() -> Result<Self> {
-        let pooled = match Host::new(&pooled_config()) {
+    pub(crate) fn new(profile: EngineProfile) -> Result<Self> {
+        let pooled = match Host::new(profile, &pooled_config(profile)) {
             Ok(host) => host,
-            Err(_) => Host::new(&base_config())?,
+            Err(_) => Host::without_pool(profile)?,
         };
         Ok(Self { pooled, on_demand: OnceCell::new() })
     }
@@ -48,7 +56,7 @@ impl Hosts {
     /// The engine without a pool, made when it is first needed.
     pub(crate) fn on_demand(&self) -> Result<&Host> {
         if self.on_demand.get().is_none() {
-            let host = Host::new(&base_config())?;
+            let host = Host::without_pool(self.pooled.profile)?;
             // Nobody else can have set it: the cell belongs to this thread.
             let _ = self.on_demand.set(host);
         }
@@ -57,24 +65,25 @@ impl Hosts {
 }
 
 impl Host {
-    fn new(config: &Config) -> Result<Self> {
+    fn new(profile: EngineProfile, config: &Config) -> Result<Self> {
         let engine = Engine::new(config)?;
-        let mut modules = Linker::new(&engine);
-        p1::add_to_linker_sync(&mut modules, |state: &mut ModuleState| &mut state.wasi)?;
-        // wasmtime's own refuses codes from 126 on; a job's code is its own.
-        modules.allow_shadowing(true);
-        modules.func_wrap("wasi_snapshot_preview1", "proc_exit", |code: i32| -> Result<()> {
-            Err(ProcExit(code).into())
-        })?;
-        modules.allow_shadowing(false);
-        let mut components = component::Linker::new(&engine);
-        wasmtime_wasi::p2::add_to_linker_sync(&mut components)?;
-        Ok(Self { engine, modules, components })
+        let (modules, components) = (link::modules(&engine, profile)?, link::components(&engine, profile)?);
+        Ok(Self { profile, engine, modules, components, async_components: OnceCell::new() })
+    }
+
+    /// The linker for commands of WASI 0.3, made when it is first needed.
+    pub(crate) fn async_components(&self) -> Result<&component::Linker<ComponentState>> {
+        if self.async_components.get().is_none() {
+            let linker = link::async_components(&self.engine, self.profile)?;
+            // Nobody else can have set it: the cell belongs to this thread.
+            let _ = self.async_components.set(linker);
+        }
+        Ok(self.async_components.get().expect("it was set above"))
     }
 
     /// A host for one program at a time, without a pool.
-    pub(crate) fn without_pool() -> Result<Self> {
-        Self::new(&base_config())
+    pub(crate) fn without_pool(profile: EngineProfile) -> Result<Self> {
+        Self::new(profile, &base_config(profile))
     }
 
     /// Programs compiled by engines with the same key are interchangeable. The key may differ
@@ -83,7 +92,7 @@ impl Host {
         let mut key = [0; 16];
         for (half, seed) in key.chunks_exact_mut(8).zip(0_u32..) {
             let mut hasher = DefaultHasher::new();
-            (seed, CACHE_FORMAT, env!("CARGO_PKG_VERSION")).hash(&mut hasher);
+            (seed, CACHE_FORMAT, env!("CARGO_PKG_VERSION"), self.profile).hash(&mut hasher);
             self.engine.precompile_compatibility_hash().hash(&mut hasher);
             half.copy_from_slice(&hasher.finish().to_le_bytes());
         }
@@ -91,16 +100,26 @@ impl Host {
     }
 }
 
-fn base_config() -> Config {
+fn base_config(profile: EngineProfile) -> Config {
+    let counts_fuel = match profile {
+        EngineProfile::Plain => false,
+        EngineProfile::Fuel | EngineProfile::Deterministic => true,
+    };
+    let deterministic = profile == EngineProfile::Deterministic;
     let mut config = Config::new();
     config
         .cranelift_opt_level(OptLevel::Speed)
-        // Neither epochs nor fuel: the end of the process is the deadline, and costs a guest nothing.
+        // The end of the process is the deadline, and costs a guest nothing.
         .epoch_interruption(false)
-        .consume_fuel(false)
+        .consume_fuel(counts_fuel)
+        // Bit patterns of NaNs and relaxed SIMD are the only results that differ between processors.
+        .cranelift_nan_canonicalization(deterministic)
+        .relaxed_simd_deterministic(deterministic)
+        .max_wasm_stack(MAX_WASM_STACK)
         .wasm_memory64(false)
         .wasm_multi_memory(false)
-        .concurrency_support(false)
+        .concurrency_support(true)
+        .wasm_component_model_async(true)
         // Backtraces go nowhere yet, and a trap costs a tenth without.
         .wasm_backtrace_max_frames(None)
         .generate_address_map(false)
@@ -109,13 +128,13 @@ fn base_config() -> Config {
     config
 }
 
-fn pooled_config() -> Config {
+fn pooled_config(profile: EngineProfile) -> Config {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_core_instances(MAX_INSTANCES)
         .total_component_instances(MAX_INSTANCES)
         .total_memories(MAX_MEMORIES)
         .total_tables(MAX_TABLES)
-        .total_stacks(1)
+        .total_stacks(MAX_STACKS)
         .max_core_instance_size(MAX_INSTANCE_BYTES)
         .max_component_instance_size(MAX_INSTANCE_BYTES)
         .max_tables_per_module(16)
@@ -123,7 +142,7 @@ fn pooled_config() -> Config {
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .table_keep_resident(KEEP_TABLE_BYTES)
         .pagemap_scan(Enabled::Auto);
-    let mut config = base_config();
+    let mut config = base_config(profile);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config
 }

@@ -7,7 +7,10 @@ use wasmtime::{Module, Store};
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 
+use wasmbatch_executor::EngineProfile;
+
 use crate::compile::Fault;
+use crate::drive::beside;
 use crate::engine::Hosts;
 use crate::limits::Limits;
 use crate::run::{LoadedProgram, module_program};
@@ -19,12 +22,13 @@ use crate::wasi::ModuleState;
 /// # Errors
 /// The module can't be compiled or run; the text says why.
 pub fn measure(wasm: &[u8], rounds: u32) -> Result<Duration, String> {
-    run_rounds(wasm, rounds).map_err(|Fault(reason)| reason)
+    let measured = beside(|| run_rounds(wasm, rounds)).map_err(|error| error.to_string())?;
+    measured.map_err(|Fault(reason)| reason)
 }
 
 fn run_rounds(wasm: &[u8], rounds: u32) -> Result<Duration, Fault> {
     let failed = |error| Fault::of("the floor", &error);
-    let hosts = Hosts::new().map_err(failed)?;
+    let hosts = Hosts::new(EngineProfile::Plain).map_err(failed)?;
     let module = Module::from_binary(&hosts.pooled.engine, wasm).map_err(failed)?;
     let LoadedProgram::Module { instance, start } = module_program(&hosts.pooled, &module)? else {
         return Err(Fault::new("not a core module"));
@@ -32,7 +36,7 @@ fn run_rounds(wasm: &[u8], rounds: u32) -> Result<Duration, Fault> {
     let begun = Instant::now();
     for _ in 0..rounds {
         let wasi = WasiCtxBuilder::new().arg("program").stdout(MemoryOutputPipe::new(65_536)).build_p1();
-        let mut store = Store::new(&hosts.pooled.engine, ModuleState { wasi, limits: Limits::new(u64::MAX) });
+        let mut store = Store::new(&hosts.pooled.engine, ModuleState { wasi, limits: Limits::new(u64::MAX), time: None });
         let running = instance.instantiate(&mut store).map_err(failed)?;
         let function = running.get_module_export(&mut store, &start).and_then(|export| export.into_func());
         let function = function.ok_or_else(|| Fault::new("no start function"))?;

@@ -7,14 +7,14 @@ use wasmtime::Module;
 use wasmtime::component::Component;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
-use wasmbatch_executor::ModuleKind;
+use wasmbatch_executor::{EngineProfile, ModuleKind, NetworkAccess};
 
 use crate::compile::{Fault, kind_of, read};
+use crate::drive::Driver;
 use crate::ending::GuestEnding;
 use crate::engine::Host;
-use crate::run::{LoadedProgram, component_program, module_program, run};
-use crate::wasi::context;
-use crate::worker::STACK_BYTES;
+use crate::run::{Allowance, LoadedProgram, component_program, module_program, run};
+use crate::wasi::{Settings, world};
 
 /// What `wasmbatch run` was asked for.
 #[derive(Debug, Clone, Default)]
@@ -57,12 +57,8 @@ const NOT_STARTED: u8 = 126;
 /// Compiles and runs one program in this process, with its stdin, stdout and stderr, on a thread of
 /// its own; blocks until its end.
 pub fn run_foreground(request: &Foreground) -> ForegroundEnd {
-    let ending = std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("guest".to_owned()).stack_size(STACK_BYTES);
-        let started = thread.spawn_scoped(scope, || start(request));
-        let ended = started.map(|thread| thread.join());
-        ended.unwrap_or_else(|error| Ok(Err(Fault(format!("no thread: {error}")))))
-    });
+    let ending = Driver::new().and_then(|driver| driver.run(|| start(request)));
+    let ending = ending.unwrap_or_else(|error| Ok(Err(Fault(format!("no thread: {error}")))));
     match ending.unwrap_or_else(|_| Err(Fault::new("the runtime panicked"))) {
         Ok(GuestEnding::Exited { exit_code, reason }) => ForegroundEnd { exit_code, reason },
         Ok(GuestEnding::Failed { exit_code, reason }) => ForegroundEnd { exit_code, reason: Some(reason) },
@@ -71,12 +67,21 @@ pub fn run_foreground(request: &Foreground) -> ForegroundEnd {
 }
 
 fn start(request: &Foreground) -> Result<GuestEnding, Fault> {
-    let host = Host::without_pool().map_err(|error| Fault::of("no engine", &error))?;
+    let host = Host::without_pool(EngineProfile::Plain).map_err(|error| Fault::of("no engine", &error))?;
     let program = compile(&host, request)?;
-    let mut builder = context(&request.arguments, request.environment.iter().map(|(k, v)| (&**k, &**v)));
-    builder.inherit_stdio();
-    add_folders(&mut builder, &request.folders)?;
-    Ok(run(&program, builder, request.memory_limit_bytes.unwrap_or(u64::MAX)))
+    let arguments: Vec<&str> = request.arguments.iter().map(String::as_str).collect();
+    let environment: Vec<(&str, &str)> = request.environment.iter().map(|(k, v)| (&**k, &**v)).collect();
+    let mut world = world(&Settings {
+        program: &[0; 32],
+        arguments: &arguments,
+        environment: &environment,
+        network: NetworkAccess::None,
+        profile: host.profile,
+    });
+    world.builder.inherit_stdio();
+    add_folders(&mut world.builder, &request.folders)?;
+    let allowance = Allowance { memory_bytes: request.memory_limit_bytes.unwrap_or(u64::MAX), fuel: None };
+    Ok(run(&program, world, allowance).ending)
 }
 
 fn compile(host: &Host, request: &Foreground) -> Result<LoadedProgram, Fault> {

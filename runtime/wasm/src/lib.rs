@@ -13,14 +13,20 @@
 mod cache;
 mod channel;
 mod compile;
+mod deterministic;
+mod drive;
+mod enclosure;
 mod ending;
 mod engine;
 pub mod floor;
 mod foreground;
 mod limits;
+mod link;
+mod network;
 mod run;
+mod usage;
 mod wasi;
 mod worker;
 
 pub use foreground::{Foreground, ForegroundEnd, ForegroundFolder, run_foreground};
-pub use worker::worker_main;
+pub use worker::{NativeGuest, worker_main, worker_main_with};

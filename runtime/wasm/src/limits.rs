@@ -10,11 +10,17 @@ pub(crate) const MAX_INSTANCES: u32 = 256;
 pub(crate) const MAX_TABLES: u32 = 256;
 /// Memories of an attempt.
 pub(crate) const MAX_MEMORIES: u32 = 32;
+/// Resources of an attempt: open files, streams, what is waited for, headers. Each costs this
+/// process some memory and may hold a buffer.
+pub(crate) const MAX_RESOURCES: usize = 8192;
+/// Most bytes that one call of a guest has this process copy: texts, lists, what is written.
+pub(crate) const HOSTCALL_BYTES: usize = 64 * 1024 * 1024;
 
 /// Counts what one attempt takes. A growth beyond the limits is refused, which the guest sees as
 /// `memory.grow` giving -1, and remembered.
 #[derive(Debug)]
 pub(crate) struct Limits {
+    memory_limit: u64,
     memory_left: u64,
     table_left: u64,
     refused_memory: bool,
@@ -23,7 +29,12 @@ pub(crate) struct Limits {
 impl Limits {
     pub(crate) fn new(memory_limit_bytes: u64) -> Self {
         let table_left = u64::try_from(MAX_TABLE_ELEMENTS).expect("the constant fits");
-        Self { memory_left: memory_limit_bytes, table_left, refused_memory: false }
+        Self { memory_limit: memory_limit_bytes, memory_left: memory_limit_bytes, table_left, refused_memory: false }
+    }
+
+    /// Bytes of linear memory that the guest was given, which it can't give back.
+    pub(crate) fn peak_memory_bytes(&self) -> u64 {
+        self.memory_limit - self.memory_left
     }
 
     /// Whether the guest wanted more memory than it may have.

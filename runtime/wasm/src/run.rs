@@ -2,10 +2,12 @@
 
 use std::fs::File;
 
+use tokio::runtime::Handle;
 use wasmtime::component::Component;
 use wasmtime::{InstancePre, Module, ModuleExport, Store, UnknownImportError};
+use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings::sync::CommandPre;
-use wasmtime_wasi::{ResourceTable, WasiCtxBuilder};
+use wasmtime_wasi::p3::bindings as p3;
 
 use wasmbatch_executor::ModuleKind;
 
@@ -13,16 +15,37 @@ use crate::cache::{load_component, load_module};
 use crate::compile::Fault;
 use crate::ending::{GuestEnding, ending};
 use crate::engine::{Host, Hosts};
-use crate::limits::Limits;
-use crate::wasi::{ComponentState, ModuleState};
+use crate::limits::{HOSTCALL_BYTES, Limits, MAX_RESOURCES};
+use crate::wasi::{ComponentState, ModuleState, World};
 
-/// The interface that a command component exports.
-const RUN: &str = "wasi:cli/run@0.2.";
+/// The interface that a command component exports, up to its version.
+const RUN: &str = "wasi:cli/run@";
 
 /// Linked and ready to be instantiated.
 pub(crate) enum LoadedProgram {
     Module { instance: InstancePre<ModuleState>, start: ModuleExport },
+    /// A command of WASI 0.2.
     Component(CommandPre<ComponentState>),
+    /// A command of WASI 0.3.
+    AsyncComponent(p3::CommandPre<ComponentState>),
+}
+
+/// What an attempt may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Allowance {
+    /// Of linear memory.
+    pub(crate) memory_bytes: u64,
+    /// Unlimited where it is absent; of no meaning to an engine that doesn't count it.
+    pub(crate) fuel: Option<u64>,
+}
+
+/// How an attempt ended and what it took.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) ending: GuestEnding,
+    pub(crate) peak_memory_bytes: u64,
+    /// Where the engine counts it.
+    pub(crate) fuel_used: Option<u64>,
 }
 
 /// Loads and links a compiled program.
@@ -68,40 +91,94 @@ pub(crate) fn module_program(host: &Host, module: &Module) -> Result<LoadedProgr
     Ok(LoadedProgram::Module { instance, start })
 }
 
+/// The versions of WASI for which a component can be a command.
+enum CommandVersion {
+    Wasi02,
+    Wasi03,
+}
+
+fn command_version(host: &Host, component: &Component) -> Result<CommandVersion, Fault> {
+    let component_type = component.component_type();
+    let mut other = None;
+    for (name, _) in component_type.exports(&host.engine) {
+        let Some(version) = name.strip_prefix(RUN) else { continue };
+        match version {
+            _ if version.starts_with("0.2.") => return Ok(CommandVersion::Wasi02),
+            _ if version.starts_with("0.3.") && !version.contains('-') => return Ok(CommandVersion::Wasi03),
+            _ => other = Some(version.to_owned()),
+        }
+    }
+    Err(match other {
+        Some(version) => Fault(format!("it is a component of WASI {version}: here are WASI 0.2 and 0.3.0")),
+        None => Fault::new("it is a component of another world: it exports no wasi:cli/run of WASI 0.2 or 0.3"),
+    })
+}
+
 /// Links a component, or says why it is no command.
 pub(crate) fn component_program(host: &Host, component: &Component) -> Result<LoadedProgram, Fault> {
-    let component_type = component.component_type();
-    if !component_type.exports(&host.engine).any(|(name, _)| name.starts_with(RUN)) {
-        return Err(Fault::new("it is a component of another world: it exports no wasi:cli/run of WASI 0.2"));
+    // The outermost message names the interface, the root cause only what is wrong with it.
+    let import = |error| Fault(format!("an import that nobody provides: {error}"));
+    let world = |error| Fault::of("it is a component of another world", &error);
+    match command_version(host, component)? {
+        CommandVersion::Wasi02 => {
+            let instance = host.components.instantiate_pre(component).map_err(import)?;
+            CommandPre::new(instance).map(LoadedProgram::Component).map_err(world)
+        }
+        CommandVersion::Wasi03 => {
+            let linker = host.async_components().map_err(|error| Fault::of("no linker", &error))?;
+            let instance = linker.instantiate_pre(component).map_err(import)?;
+            p3::CommandPre::new(instance).map(LoadedProgram::AsyncComponent).map_err(world)
+        }
     }
-    let instance = host
-        .components
-        .instantiate_pre(component)
-        // The outermost message names the interface, the root cause only what is wrong with it.
-        .map_err(|error| Fault(format!("an import that nobody provides: {error}")))?;
-    let command = CommandPre::new(instance).map_err(|error| Fault::of("it is a component of another world", &error))?;
-    Ok(LoadedProgram::Component(command))
 }
 
 /// Runs a program to its end.
-pub(crate) fn run(program: &LoadedProgram, mut context: WasiCtxBuilder, memory_limit_bytes: u64) -> GuestEnding {
-    let limits = Limits::new(memory_limit_bytes);
+pub(crate) fn run(program: &LoadedProgram, world: World, allowance: Allowance) -> Outcome {
+    let limits = Limits::new(allowance.memory_bytes);
     match program {
         LoadedProgram::Module { instance, start } => {
-            let state = ModuleState { wasi: context.build_p1(), limits };
+            let mut state = ModuleState::new(world, limits);
+            state.table().set_max_capacity(MAX_RESOURCES);
             let mut store = Store::new(instance.module().engine(), state);
             store.limiter(|state| &mut state.limits);
-            let result = run_module(&mut store, instance, start);
-            ending(result, store.data().limits.refused_memory())
+            attempt(&mut store, allowance, |state| &state.limits, |store| run_module(store, instance, start))
         }
         LoadedProgram::Component(command) => {
-            let state = ComponentState { wasi: context.build(), table: ResourceTable::new(), limits };
-            let mut store = Store::new(command.engine(), state);
-            store.limiter(|state| &mut state.limits);
-            let result = run_component(&mut store, command);
-            ending(result, store.data().limits.refused_memory())
+            let mut store = component_store(command.engine(), world, limits);
+            attempt(&mut store, allowance, |state| &state.limits, |store| run_component(store, command))
+        }
+        LoadedProgram::AsyncComponent(command) => {
+            let mut store = component_store(command.engine(), world, limits);
+            attempt(&mut store, allowance, |state| &state.limits, |store| {
+                Handle::current().block_on(run_async_component(store, command))
+            })
         }
     }
+}
+
+fn component_store(engine: &wasmtime::Engine, world: World, limits: Limits) -> Store<ComponentState> {
+    let mut state = ComponentState::new(world, limits);
+    state.table.set_max_capacity(MAX_RESOURCES);
+    let mut store = Store::new(engine, state);
+    store.limiter(|state| &mut state.limits);
+    store.set_max_component_handles(MAX_RESOURCES);
+    store
+}
+
+fn attempt<T>(
+    store: &mut Store<T>,
+    allowance: Allowance,
+    limits: impl Fn(&T) -> &Limits,
+    run: impl FnOnce(&mut Store<T>) -> wasmtime::Result<()>,
+) -> Outcome {
+    store.set_hostcall_fuel(HOSTCALL_BYTES);
+    let fuel = allowance.fuel.unwrap_or(u64::MAX);
+    let counted = store.set_fuel(fuel).is_ok();
+    let result = run(store);
+    let fuel_used = counted.then(|| fuel.saturating_sub(store.get_fuel().unwrap_or(0)));
+    let limits = limits(store.data());
+    let ending = ending(result, limits.refused_memory(), fuel_used.unwrap_or(0));
+    Outcome { ending, peak_memory_bytes: limits.peak_memory_bytes(), fuel_used }
 }
 
 fn run_module(
@@ -119,8 +196,20 @@ fn run_module(
 
 fn run_component(store: &mut Store<ComponentState>, command: &CommandPre<ComponentState>) -> wasmtime::Result<()> {
     let command = command.instantiate(&mut *store)?;
-    match command.wasi_cli_run().call_run(&mut *store)? {
-        Ok(()) => Ok(()),
-        Err(()) => Err(wasmtime_wasi::I32Exit(1).into()),
-    }
+    result_of(command.wasi_cli_run().call_run(&mut *store)?)
+}
+
+async fn run_async_component(
+    store: &mut Store<ComponentState>,
+    command: &p3::CommandPre<ComponentState>,
+) -> wasmtime::Result<()> {
+    let command = command.instantiate_async(&mut *store).await?;
+    let run = async move |store: &wasmtime::component::Accessor<ComponentState>| {
+        command.wasi_cli_run().call_run(store).await
+    };
+    result_of(store.run_concurrent(run).await??)
+}
+
+fn result_of(result: Result<(), ()>) -> wasmtime::Result<()> {
+    result.map_err(|()| I32Exit(1).into())
 }

@@ -6,26 +6,30 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 
-use wasmtime_wasi::WasiCtxBuilder;
-
-use wasmbatch_executor::OutputStream;
+use wasmbatch_executor::{NetworkAccess, OutputStream};
 use wasmbatch_executor::frame::{
-    FolderSource, FrameReader, FromWorker, GuestUsage, MAX_REASON, MAX_TO_WORKER, PROTOCOL, Run, ToWorker,
+    Begin, FolderSource, FrameReader, FromWorker, GuestUsage, MAX_REASON, MAX_TO_WORKER, PROTOCOL, Run, ToWorker,
     WorkerEnding, decode,
 };
+use wasmbatch_jail::enclose::Wall;
 use wasmbatch_jail::{inherited, scratch, socket};
 
 use crate::channel::Channel;
 use crate::compile::{Fault, compile};
+use crate::drive::Driver;
+use crate::enclosure::{self, Kept};
 use crate::ending::GuestEnding;
 use crate::engine::Hosts;
-use crate::run::{LoadedProgram, load, run};
-use crate::wasi::{ChannelStream, add_working_folder, context};
+use crate::run::{Allowance, LoadedProgram, Outcome, load, run};
+use crate::usage::FileTraffic;
+use crate::wasi::{ChannelStream, Settings, World, add_working_folder, world};
 
 /// Exit code of a worker that can't begin or doesn't understand the pool; sysexits' EX_PROTOCOL.
 const EXIT_PROTOCOL: i32 = 76;
-/// Stack of the thread that runs guests: wasmtime wants 512 KiB for them and some for the host.
-pub(crate) const STACK_BYTES: usize = 8 * 1024 * 1024;
+
+/// Native code that stands for a guest which broke out of wasmtime: it is given the attempt's
+/// arguments and the guest's stdout, and returns the exit code.
+pub type NativeGuest = fn(&[&str], &mut dyn io::Write) -> u8;
 
 /// Why a worker gives up. The pool reads it on its stderr.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +38,8 @@ enum WorkerError {
     Inherited(#[source] io::Error),
     #[error("the engine cannot be made: {0}")]
     Engine(wasmtime::Error),
+    #[error("the jail cannot be closed: {0}")]
+    Jail(#[source] io::Error),
     #[error("no thread: {0}")]
     Thread(#[source] io::Error),
     #[error("the pool sent what cannot be: {0}")]
@@ -44,12 +50,13 @@ enum WorkerError {
 
 /// Runs this process as a worker of the pool that spawned it, until the pool goes away.
 pub fn worker_main() -> ! {
-    let thread = std::thread::Builder::new().name("guest".to_owned()).stack_size(STACK_BYTES);
-    let result = match thread.spawn(serve) {
-        Ok(thread) => thread.join().unwrap_or(Err(WorkerError::Pool("something that panics"))),
-        Err(error) => Err(WorkerError::Thread(error)),
-    };
-    match result {
+    worker_main_with(None)
+}
+
+/// As [`worker_main`], and for tests of the jail: where `native` is given, everything is set up as for
+/// any attempt, and then it is called in place of the program.
+pub fn worker_main_with(native: Option<NativeGuest>) -> ! {
+    match serve(native) {
         Ok(()) => std::process::exit(0),
         Err(error) => {
             eprintln!("worker: {error}");
@@ -58,13 +65,62 @@ pub fn worker_main() -> ! {
     }
 }
 
+/// The beginning, on the process's only thread: whatever needs the host's file system is made here,
+/// then the jail is closed, and only then are there other threads and anything that a job sent.
+fn serve(native: Option<NativeGuest>) -> Result<(), WorkerError> {
+    let pool = Arc::new(inherited::claim(inherited::SOCKET).map_err(WorkerError::Inherited)?);
+    let mut from_pool = FromPool { socket: pool, reader: FrameReader::new(MAX_TO_WORKER), descriptors: Vec::new() };
+    let (frame, descriptors) = match from_pool.next()? {
+        Some((ToWorker::Begin(begin), descriptors)) => (begin, descriptors.collect()),
+        Some(_) => return Err(WorkerError::Pool("something else before the beginning")),
+        None => return Ok(()),
+    };
+    let Begin { profile, network, .. } = frame;
+    let hosts = Hosts::new(profile).map_err(WorkerError::Engine)?;
+    let driver = Driver::new().map_err(WorkerError::Thread)?;
+    let traffic = FileTraffic::open();
+    let kept = enclosure::close(&frame, descriptors).map_err(WorkerError::Jail)?;
+    let made = Made { hosts, network, traffic, kept, native };
+    let served = driver.run(move || Worker::begin(made, &from_pool.socket)?.serve(from_pool));
+    served.map_err(WorkerError::Thread)?.unwrap_or(Err(WorkerError::Pool("something that panics")))
+}
+
+/// What was there when the jail closed.
+struct Made {
+    hosts: Hosts,
+    network: NetworkAccess,
+    traffic: FileTraffic,
+    kept: Kept,
+    native: Option<NativeGuest>,
+}
+
+/// What the pool sends.
+struct FromPool {
+    socket: Arc<OwnedFd>,
+    reader: FrameReader,
+    descriptors: Vec<OwnedFd>,
+}
+
+impl FromPool {
+    /// The next frame with its descriptors; `None` when the pool went away.
+    fn next(&mut self) -> Result<Option<(ToWorker<'_>, std::vec::Drain<'_, OwnedFd>)>, WorkerError> {
+        let Self { socket, reader, descriptors } = self;
+        let content = reader.next(|buffer| socket::receive(socket.as_fd(), buffer, descriptors))?;
+        let Some(content) = content else { return Ok(None) };
+        Ok(Some((decode(content)?, descriptors.drain(..))))
+    }
+}
+
 struct Worker {
     hosts: Hosts,
+    network: NetworkAccess,
+    traffic: FileTraffic,
     channel: Channel,
     programs: HashMap<[u8; 32], LoadedProgram>,
     /// Folders of the host, in the order in which attempts name them.
     folders: Vec<OwnedFd>,
     scratch: Option<Scratch>,
+    native: Option<NativeGuest>,
 }
 
 /// The scratch folder: what guests see lies in `root`, further empty folders beside it.
@@ -90,50 +146,36 @@ impl Scratch {
     }
 }
 
-fn serve() -> Result<(), WorkerError> {
-    let pool = Arc::new(inherited::claim(inherited::SOCKET).map_err(WorkerError::Inherited)?);
-    let mut reader = FrameReader::new(MAX_TO_WORKER);
-    let mut descriptors = Vec::new();
-    let content = reader.next(|buffer| socket::receive(pool.as_fd(), buffer, &mut descriptors))?;
-    let Some(content) = content else { return Ok(()) };
-    let ToWorker::Begin(begin) = decode(content)? else {
-        return Err(WorkerError::Pool("something else before the beginning"));
-    };
-    let scratch = match begin.scratch {
-        Some(_) => descriptors.pop(),
-        None => None,
-    };
-    let hosts = Hosts::new().map_err(WorkerError::Engine)?;
-    let mut worker = Worker::new(scratch, std::mem::take(&mut descriptors), hosts, &pool)?;
-    let hello = FromWorker::Hello { protocol: PROTOCOL, engine: worker.hosts.pooled.key(), walls: Vec::new() };
-    worker.channel.send(&hello);
-    loop {
-        let content = reader.next(|buffer| socket::receive(pool.as_fd(), buffer, &mut descriptors))?;
-        let Some(content) = content else { return Ok(()) };
-        let mut given = descriptors.drain(..);
-        match decode(content)? {
-            ToWorker::Begin(_) => return Err(WorkerError::Pool("a second beginning")),
-            ToWorker::Compile => {
-                let (Some(module), Some(output)) = (given.next(), given.next()) else {
-                    return Err(WorkerError::Pool("too few descriptors"));
-                };
-                worker.compile(&File::from(module), &File::from(output));
-            }
-            ToWorker::Run(request) => worker.run(&request, &mut given)?,
-        }
-    }
-}
-
 impl Worker {
-    fn new(
-        scratch: Option<OwnedFd>,
-        folders: Vec<OwnedFd>,
-        hosts: Hosts,
-        pool: &Arc<OwnedFd>,
-    ) -> Result<Self, WorkerError> {
+    fn begin(made: Made, pool: &Arc<OwnedFd>) -> Result<Self, WorkerError> {
+        let Made { hosts, network, traffic, kept, native } = made;
+        let Kept { scratch, folders, walls } = kept;
         let scratch = scratch.map(Scratch::open).transpose().map_err(WorkerError::Inherited)?;
         let channel = Channel::start(Arc::clone(pool)).map_err(WorkerError::Thread)?;
-        Ok(Self { hosts, channel, programs: HashMap::new(), folders, scratch })
+        let worker = Self { hosts, network, traffic, channel, programs: HashMap::new(), folders, scratch, native };
+        worker.greet(&walls);
+        Ok(worker)
+    }
+
+    fn greet(&self, walls: &[Wall]) {
+        let (engine, walls) = (self.hosts.pooled.key(), enclosure::reports(walls));
+        self.channel.send(&FromWorker::Hello { protocol: PROTOCOL, engine, walls });
+    }
+
+    fn serve(&mut self, mut pool: FromPool) -> Result<(), WorkerError> {
+        while let Some((frame, mut given)) = pool.next()? {
+            match frame {
+                ToWorker::Begin(_) => return Err(WorkerError::Pool("a second beginning")),
+                ToWorker::Compile => {
+                    let (Some(module), Some(output)) = (given.next(), given.next()) else {
+                        return Err(WorkerError::Pool("too few descriptors"));
+                    };
+                    self.compile(&File::from(module), &File::from(output));
+                }
+                ToWorker::Run(request) => self.run(&request, &mut given)?,
+            }
+        }
+        Ok(())
     }
 
     fn compile(&self, module: &File, output: &File) {
@@ -160,8 +202,8 @@ impl Worker {
                 }
             }
         }
-        let context = match self.context(request) {
-            Ok(context) => context,
+        let world = match self.world(request) {
+            Ok(world) => world,
             Err(error) => {
                 self.programs.remove(&request.program);
                 self.could_not_start(&format!("ResourceInitializationError: {}", error.root_cause()));
@@ -172,21 +214,48 @@ impl Worker {
             return Err(WorkerError::Pool("a program that is not loaded"));
         };
         self.channel.gather(&FromWorker::Started);
-        let ending = run(program, context, request.memory_limit_bytes);
-        self.ended(&ending, empty_folders(request));
+        if request.attached {
+            // Loading read files too.
+            self.traffic.since_last();
+        }
+        let outcome = match self.native {
+            None => run(program, world, Allowance { memory_bytes: request.memory_limit_bytes, fuel: request.fuel }),
+            Some(native) => self.run_native(native, &request.arguments),
+        };
+        let traffic = self.traffic.since_last();
+        let usage = GuestUsage {
+            peak_memory_bytes: outcome.peak_memory_bytes,
+            fuel: outcome.fuel_used,
+            read_bytes: traffic.read,
+            written_bytes: traffic.written.saturating_add(self.channel.take_written()),
+        };
+        self.ended(&outcome.ending, usage, empty_folders(request));
         Ok(())
+    }
+
+    fn run_native(&self, native: NativeGuest, arguments: &[&str]) -> Outcome {
+        let mut stdout = ChannelStream { channel: self.channel.clone(), stream: OutputStream::Stdout };
+        let ending = GuestEnding::Exited { exit_code: native(arguments, &mut stdout), reason: None };
+        Outcome { ending, peak_memory_bytes: 0, fuel_used: None }
     }
 
     /// The guest's world. Folders are known by descriptor and become the guest's by way of the
     /// working folder, which is the scratch folder again afterwards.
-    fn context(&self, request: &Run<'_>) -> wasmtime::Result<WasiCtxBuilder> {
-        let mut builder = context(&request.arguments, request.environment.iter().copied());
+    fn world(&self, request: &Run<'_>) -> wasmtime::Result<World> {
+        let mut world = world(&Settings {
+            program: &request.program,
+            arguments: &request.arguments,
+            environment: &request.environment,
+            network: self.network,
+            profile: self.hosts.pooled.profile,
+        });
+        let builder = &mut world.builder;
         let stream = |stream| ChannelStream { channel: self.channel.clone(), stream };
         builder.stdout(stream(OutputStream::Stdout)).stderr(stream(OutputStream::Stderr));
-        let Some(scratch) = &self.scratch else { return Ok(builder) };
+        let Some(scratch) = &self.scratch else { return Ok(world) };
         let root_is_mounted = request.folders.iter().any(|folder| folder.path == "/");
         let own = if root_is_mounted { "/tmp" } else { "/" };
-        add_working_folder(&mut builder, own, request.read_only_root)?;
+        add_working_folder(builder, own, request.read_only_root)?;
         let mut empty = 0;
         for folder in &request.folders {
             match folder.source {
@@ -199,12 +268,12 @@ impl Worker {
                     empty += 1;
                 }
             }
-            add_working_folder(&mut builder, folder.path, folder.read_only)?;
+            add_working_folder(builder, folder.path, folder.read_only)?;
         }
         if !request.folders.is_empty() {
             inherited::enter(&scratch.guest_root)?;
         }
-        Ok(builder)
+        Ok(world)
     }
 
     fn could_not_start(&self, reason: &str) {
@@ -212,7 +281,7 @@ impl Worker {
         self.channel.send(&FromWorker::Ended { ending, reusable: true, usage: GuestUsage::default() });
     }
 
-    fn ended(&self, ending: &GuestEnding, empty_folders: usize) {
+    fn ended(&self, ending: &GuestEnding, usage: GuestUsage, empty_folders: usize) {
         let reusable = self.scratch.as_ref().is_none_or(|scratch| scratch.clean(empty_folders).is_ok());
         let ending = match ending {
             GuestEnding::Exited { exit_code, reason } => {
@@ -222,7 +291,7 @@ impl Worker {
                 WorkerEnding::Failed { exit_code: *exit_code, reason: shortened(reason) }
             }
         };
-        self.channel.send(&FromWorker::Ended { ending, reusable, usage: GuestUsage::default() });
+        self.channel.send(&FromWorker::Ended { ending, reusable, usage });
     }
 }
 

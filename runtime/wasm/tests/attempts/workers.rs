@@ -183,9 +183,11 @@ fn an_idle_worker_that_died_is_replaced() {
     until("one worker", || children().len() == 1);
     let victim = children()[0];
     kill(victim);
-    // Killed and not reaped: its socket is closed by the time it is a zombie.
+    // Killed and not reaped: its socket is closed by the time all its threads are gone but the first,
+    // which is a zombie.
     until("a zombie", || {
-        std::fs::read_to_string(format!("/proc/{victim}/stat")).is_ok_and(|stat| stat.contains(") Z "))
+        let zombie = std::fs::read_to_string(format!("/proc/{victim}/stat")).is_ok_and(|stat| stat.contains(") Z "));
+        zombie && std::fs::read_dir(format!("/proc/{victim}/task")).is_ok_and(|threads| threads.count() <= 1)
     });
     assert_eq!(node.run_wat(NO_OP).1, exited(0));
     assert!(!children().contains(&victim));
