@@ -36,7 +36,8 @@ fn run_rounds(wasm: &[u8], rounds: u32) -> Result<Duration, Fault> {
     let begun = Instant::now();
     for _ in 0..rounds {
         let wasi = WasiCtxBuilder::new().arg("program").stdout(MemoryOutputPipe::new(65_536)).build_p1();
-        let mut store = Store::new(&hosts.pooled.engine, ModuleState { wasi, limits: Limits::new(u64::MAX), time: None });
+        let mut store =
+            Store::new(&hosts.pooled.engine, ModuleState { wasi, limits: Limits::new(u64::MAX), time: None });
         let running = instance.instantiate(&mut store).map_err(failed)?;
         let function = running.get_module_export(&mut store, &start).and_then(|export| export.into_func());
         let function = function.ok_or_else(|| Fault::new("no start function"))?;
