@@ -48,6 +48,7 @@ impl World {
         let allowed = job.retry.as_ref().map_or(1, |retry| retry.attempts);
         let counted = progress.attempts.len() - progress.uncounted as usize;
         assert!(counted <= allowed as usize, "{id} had no more attempts than it may");
+        self.check_usage(id, progress);
         if progress.state.status() == JobStatus::Succeeded {
             let exited_well = progress.attempts.last().is_some_and(|last| last.exit_code == Some(0));
             assert!(exited_well, "{id} succeeded by exiting with 0");
@@ -56,6 +57,20 @@ impl World {
         let failed =
             self.dependencies_of(id).into_iter().any(|other| self.rows.status(other) == Some(JobStatus::Failed));
         assert!(!failed || progress.state.status() == JobStatus::Failed, "{id} fails with what it depends on");
+    }
+
+    /// What is recorded of a container is what one of the reports of its end said.
+    fn check_usage(&self, id: JobId, progress: &JobProgress) {
+        for (number, attempt) in (1..).zip(&progress.attempts) {
+            let lone = attempt.members.is_empty().then_some(attempt.usage);
+            let recorded = lone.into_iter().chain(attempt.members.iter().map(|member| member.usage));
+            for (member, recorded) in (0..).zip(recorded) {
+                let reported = self.used.get(&(id, number, member)).map_or(&[][..], Vec::as_slice);
+                let known = if reported.is_empty() { recorded.is_none() } else { reported.contains(&recorded) };
+                assert!(known, "attempt {number} of {id}, member {member}: {recorded:?} of {reported:?}");
+            }
+            assert!(attempt.members.is_empty() || attempt.usage.is_none(), "several containers have their own");
+        }
     }
 
     /// What the job or child must see succeed first: AWS's rules, written plainly.
