@@ -28,5 +28,6 @@ pub use reader::{
     ServiceJobFilter, ServiceJobsPage,
 };
 pub use service::{Controller, Options, StartError};
+pub use wasmbatch_executor::{NetworkAccess, Quarantined, Wall};
 pub use wasmbatch_store::ReadError;
 pub use wasmbatch_store::logs::{EventPage, LogEvent, LogGroupInfo, LogStreamInfo};

@@ -1,13 +1,15 @@
-//! Rows as version 1 wrote them.
+//! Rows as versions 1 and 2 wrote them.
 
 use wasmbatch_core::definition::{
     ContainerOverrides, DefinitionStatus, JobShape, Overrides, ResourceKind, VolumeSource,
 };
+use wasmbatch_core::extension::Extensions;
 use wasmbatch_core::layout::Layout;
-use wasmbatch_core::{Dependency, JobId, Resources, Timestamp, Vcpus};
+use wasmbatch_core::{AttemptId, Dependency, JobId, Resources, Timestamp, Vcpus};
 
 use super::definition::{decode_definition, encode_definition};
 use super::job::{decode_job, decode_job_head, encode_job};
+use super::progress::{decode_progress, encode_progress};
 
 const CONTAINER: &str = "010a646566696e6974696f6e0301000768656c6c6f3a3101065265663a3a78010141013101045643505504302e32350101014001\
     01052f64617461010101017604010176000101760101017602042f73727601017603027b7d01076177736c6f6773010d6177736c\
@@ -24,6 +26,14 @@ const JOB_WITH_PRIORITY: &str = "01010101010101010101010101010101010566697273740
     013202020202020202020202020202020202020303030303030303030303030303030301010162010142013201064d454d4f5259\
     033132380000010c696e7374616e636554797065097b2261223a5b315d7d058001010103020102782a0101790102312a00010278\
     2a0101790102312a010109010101127363686564756c696e675072696f726974790137";
+const JOB_2: &str = "0201010101010101010101010101010101067365636f6e6405717565756504050a646566696e6974696f6e03f6a1abfef9620101\
+    78013102020102020202020202020202020202020202010a0104626c756501070000000000000100010161000000000000000000\
+    00000101000100000161000004400005800101000103013c01017401020001090101010b706f644d65746164617461027b7d";
+const PROGRESS_2: &str = "0204050203026365044000010106656e6f75676828013c000101141a010301017801730107070707070707070707070707070707\
+    07070707070707070707070707070707020301160118010301017201090909090909090909090909090909090909090909090909\
+    09090909090909090501160118018901017201090909090909090909090909090909090909090909090909090909090909090901\
+    01730101020202011601180001017201090909090909090909090909090909090909090909090909090909090909090900000000\
+    0000010100";
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<_> = hex.chars().map(|digit| u8::try_from(digit.to_digit(16).unwrap()).unwrap()).collect();
@@ -76,7 +86,33 @@ fn a_job_of_version_1_is_read() {
 }
 
 #[test]
-fn jobs_of_both_versions_begin_alike() {
+fn a_job_of_version_2_is_read() {
+    let job = decode_job(&bytes(JOB_2)).unwrap();
+    assert_eq!((job.name.to_string().as_str(), job.array_size), ("second", Some(10)));
+    assert_eq!(job.depends_on, [Dependency::Sequential, Dependency::NToN(JobId::from_bytes([2; 16]))]);
+    let Extensions { max_running, retry_backoff_seconds, client_token, deterministic, cpu_limit_seconds } =
+        &job.extensions;
+    assert_eq!((*max_running, *retry_backoff_seconds, client_token.as_deref()), (Some(3), Some(60), Some("t")));
+    assert_eq!((*deterministic, *cpu_limit_seconds), (false, None));
+    assert_eq!((job.timeout_seconds, job.rest.members().len()), (Some(9), 1));
+    assert_eq!(decode_job_head(&bytes(JOB_2)).unwrap().name, "second");
+    assert_eq!(decode_job(&encode_job(&job)).unwrap(), job);
+}
+
+#[test]
+fn a_progress_of_version_2_is_read() {
+    let id = JobId::from_bytes([1; 16]);
+    let progress = decode_progress(id, &bytes(PROGRESS_2)).unwrap();
+    assert_eq!(progress.state.attempt(), Some(AttemptId { job: id, number: 2, generation: 3, member: 0 }));
+    let attempt = &progress.attempts[0];
+    assert_eq!((attempt.exit_code, attempt.usage, attempt.members.len()), (Some(3), None, 2));
+    assert_eq!((attempt.members[1].exit_code, attempt.members[1].usage), (Some(137), None));
+    assert_eq!((progress.members.len(), progress.decided_by, progress.uncounted), (2, Some(1), 1));
+    assert_eq!(decode_progress(id, &encode_progress(&progress)).unwrap(), progress);
+}
+
+#[test]
+fn jobs_of_all_versions_begin_alike() {
     let old = bytes(JOB);
     let new = encode_job(&decode_job(&old).unwrap());
     for row in [old, new] {
