@@ -14,6 +14,7 @@ mod figures;
 mod handle;
 mod inbox;
 mod modules;
+mod pace;
 mod reader;
 mod retention;
 mod service;
