@@ -1,9 +1,9 @@
 //! What the attempts of a job used.
 
 use wasmbatch_core::id::Part;
-use wasmbatch_core::layout::Layout;
+use wasmbatch_core::layout::{Group, Layout};
 use wasmbatch_core::plan::DEFAULT_CONTAINER;
-use wasmbatch_core::{Job, JobDefinition, JobId, JobProgress, Usage};
+use wasmbatch_core::{AttemptRecord, Job, JobDefinition, JobId, JobProgress, Usage};
 use wasmbatch_model::own::{self, AttemptUsage, ContainerUsage, JobUsageResponse};
 
 /// The answer for a job, a child or a node; of a node only its own containers.
@@ -13,32 +13,14 @@ pub(crate) fn from_job(
     definition: Option<&JobDefinition>,
     progress: &JobProgress,
 ) -> JobUsageResponse {
-    let mut total: Option<Usage> = None;
+    let mut total = None;
     let mut attempts = Vec::with_capacity(progress.attempts.len());
     for (number, attempt) in (1..).zip(&progress.attempts) {
-        let containers: Vec<(ContainerUsage, Option<Usage>)> = match &job.layout {
-            Layout::Single => {
-                let defined = definition.and_then(|found| found.spec.defined_container(&job.overrides, 0, 0));
-                let name = defined.map_or(DEFAULT_CONTAINER, |(name, _)| name).to_owned();
-                vec![(ContainerUsage { name, ..ContainerUsage::default() }, attempt.usage)]
-            }
-            Layout::Group(group) => {
-                let shown = |node: u32| match id.part() {
-                    Part::Node(asked) => node == asked,
-                    Part::Whole | Part::Child(_) => true,
-                };
-                let members = group.members.iter().zip(&attempt.members).filter(|(planned, _)| shown(planned.node));
-                let container = |(planned, record): (&wasmbatch_core::layout::Member, &_)| {
-                    let record: &wasmbatch_core::job::MemberRecord = record;
-                    let node = group.main_node.map(|_| planned.node);
-                    (ContainerUsage { name: planned.name.clone(), node, usage: None }, record.usage)
-                };
-                members.map(container).collect()
-            }
+        let containers = match &job.layout {
+            Layout::Single => vec![(lone_container(job, definition), attempt.usage)],
+            Layout::Group(group) => members(id, group, attempt),
         };
-        for usage in containers.iter().filter_map(|(_, usage)| *usage) {
-            total = Some(total.map_or(usage, |before| sum(before, usage)));
-        }
+        total = containers.iter().filter_map(|(_, usage)| *usage).chain(total).reduce(sum);
         let shown = |(container, usage): (ContainerUsage, Option<Usage>)| ContainerUsage {
             usage: usage.map(from_usage),
             ..container
@@ -46,6 +28,27 @@ pub(crate) fn from_job(
         attempts.push(AttemptUsage { number, containers: containers.into_iter().map(shown).collect() });
     }
     JobUsageResponse { job_id: id.to_string(), attempts, total: total.map(from_usage) }
+}
+
+fn lone_container(job: &Job, definition: Option<&JobDefinition>) -> ContainerUsage {
+    let defined = definition.and_then(|found| found.spec.defined_container(&job.overrides, 0, 0));
+    let name = defined.map_or(DEFAULT_CONTAINER, |(name, _)| name).to_owned();
+    ContainerUsage { name, ..ContainerUsage::default() }
+}
+
+/// The containers of an attempt that are shown, each with what it used.
+fn members(id: JobId, group: &Group, attempt: &AttemptRecord) -> Vec<(ContainerUsage, Option<Usage>)> {
+    let shown = |node: u32| match id.part() {
+        Part::Node(asked) => node == asked,
+        Part::Whole | Part::Child(_) => true,
+    };
+    let members = group.members.iter().zip(&attempt.members).filter(|(planned, _)| shown(planned.node));
+    members
+        .map(|(planned, record)| {
+            let node = group.main_node.map(|_| planned.node);
+            (ContainerUsage { name: planned.name.clone(), node, usage: None }, record.usage)
+        })
+        .collect()
 }
 
 /// What two used: the most memory of either, the sum of everything else.
