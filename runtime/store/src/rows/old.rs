@@ -1,7 +1,8 @@
 //! Rows as versions 1 and 2 wrote them.
 
 use wasmbatch_core::definition::{
-    ContainerOverrides, DefinitionStatus, JobShape, Overrides, ResourceKind, VolumeSource,
+    ContainerOverrides, ContainerProperties, DefinitionStatus, JobShape, NodeWork, Overrides, ResourceKind,
+    VolumeSource,
 };
 use wasmbatch_core::extension::Extensions;
 use wasmbatch_core::layout::Layout;
@@ -26,6 +27,13 @@ const JOB_WITH_PRIORITY: &str = "01010101010101010101010101010101010566697273740
     013202020202020202020202020202020202020303030303030303030303030303030301010162010142013201064d454d4f5259\
     033132380000010c696e7374616e636554797065097b2261223a5b315d7d058001010103020102782a0101790102312a00010278\
     2a0101790102312a010109010101127363686564756c696e675072696f726974790137";
+const NODES_2: &str = "02056e6f646573030103040102000101000566697273740000000001050000000003416e6574776f726b436f6e66696775726174\
+    696f6e2e61737369676e5075626c69634970206973206e6f7420617661696c61626c65206f6e2074686973206e6f64653a726573\
+    6f75726365526571756972656d656e7473204655454c206973206e6f7420617661696c61626c6520696e20746869732076657273\
+    696f6e267365637265747320617265206e6f7420617661696c61626c65206f6e2074686973206e6f64650210657068656d657261\
+    6c53746f72616765107b2273697a65496e476942223a33307d0a6a6f62526f6c6541726e072261726e3a72220104736561740202\
+    00010002016100010162000101780000000000000000000000000162010000067365636f6e640000000000000000000000000000\
+    013c0000000000";
 const JOB_2: &str = "0201010101010101010101010101010101067365636f6e6405717565756504050a646566696e6974696f6e03f6a1abfef9620101\
     78013102020102020202020202020202020202020202010a0104626c756501070000000000000100010161000000000000000000\
     00000101000100000161000004400005800101000103013c01017401020001090101010b706f644d65746164617461027b7d";
@@ -54,6 +62,24 @@ fn a_definition_of_version_1_is_read() {
     assert_eq!((spec.timeout_seconds, spec.propagate_tags, spec.scheduling_priority), (Some(60), Some(false), Some(5)));
     assert_eq!((spec.consumables.len(), spec.platform_capabilities.as_slice()), (0, &["EC2".to_owned()][..]));
     assert!(spec.rest.members().contains_key("other"));
+    assert_eq!(decode_definition(&encode_definition(&definition)).unwrap(), definition);
+}
+
+#[test]
+fn a_definition_of_version_2_is_read_with_what_it_asked_for() {
+    let definition = decode_definition(&bytes(NODES_2)).unwrap();
+    assert_eq!((definition.name.as_str(), definition.revision), ("nodes", 3));
+    let JobShape::Nodes(nodes) = &definition.spec.shape else { panic!("{:?}", definition.spec.shape) };
+    assert_eq!((nodes.count, nodes.main, nodes.ranges[0].consumables.len()), (4, 1, 1));
+    let NodeWork::Container(container) = &nodes.ranges[0].work else { panic!("{:?}", nodes.ranges[0]) };
+    assert_eq!((container.image.as_str(), container.memory), ("first", Some(5)));
+    let ContainerProperties { assign_public_ip, ephemeral_storage_gib, role, needs, .. } = &**container;
+    assert_eq!((*assign_public_ip, *ephemeral_storage_gib, role.as_deref()), (true, Some(30), Some("arn:r")));
+    let needs: Vec<_> = needs.iter().map(|need| need.what.as_str()).collect();
+    assert_eq!(needs, ["secrets are not available on this node"], "the others were met since");
+    let NodeWork::Task(task) = &nodes.ranges[1].work else { panic!("{:?}", nodes.ranges[1]) };
+    let properties = &task.containers[1].properties;
+    assert_eq!((task.containers.len(), properties.image.as_str(), properties.assign_public_ip), (2, "second", false));
     assert_eq!(decode_definition(&encode_definition(&definition)).unwrap(), definition);
 }
 

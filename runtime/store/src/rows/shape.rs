@@ -373,22 +373,3 @@ pub(crate) fn requirements_of(rows: Vec<(String, String)>) -> Result<Vec<Resourc
         })
         .collect()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn needs_of_earlier_versions_become_what_they_asked_for() {
-        let needs = MET_SINCE.into_iter().chain(["secrets are not available on this node"]);
-        let rest = [("jobRoleArn", "\"arn:r\""), ("ephemeralStorage", "{\"sizeInGiB\":30}")];
-        let container = ContainerProperties {
-            needs: needs.map(|what| Need { what: what.to_owned() }).collect(),
-            rest: Document::new(rest.map(|(name, json)| (name.to_owned(), json.to_owned())).into()),
-            ..ContainerProperties::default()
-        };
-        let read = container_of(container_row(&container).first.into()).unwrap();
-        assert_eq!((read.assign_public_ip, read.role.as_deref()), (true, Some("arn:r")));
-        assert_eq!((read.ephemeral_storage_gib, read.needs.len()), (Some(30), 1));
-    }
-}
