@@ -162,6 +162,12 @@ def test_submit_takes_fuel_on_the_command_line(lab, node):
     assert fuel(PLENTY) in lab.wait(job_id, "SUCCEEDED")["container"]["resourceRequirements"]
 
 
+def test_arguments_of_almost_a_mebibyte_arrive(lab):
+    definition = lab.define("word-count", "--text", " ".join(["Ref::x"] * 100), parameters={"x": "v" * 10_000})
+    job = lab.wait(lab.submit(definition), "SUCCEEDED")
+    assert "100" in lab.lines(job)[0] and "1000099" in lab.lines(job)[0]
+
+
 def test_arguments_that_grow_beyond_a_mebibyte_fail_the_attempt(lab):
     definition = lab.define("hello", " ".join(["Ref::x"] * 1000), parameters={"x": "v" * 10_000})
     job = lab.wait(lab.submit(definition), "FAILED")

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use wasmbatch_core::definition::{ResourceKind, ResourceRequirement};
 use wasmbatch_core::environment::{EnvironmentKind, Platform};
 use wasmbatch_core::job::{MemberPhase, StopCause};
 use wasmbatch_core::layout::{Condition, Layout};
@@ -99,6 +100,10 @@ impl World {
         let job = &self.rows.jobs[&id.whole()];
         let progress = &self.rows.progress[&id];
         self.check_dependencies(id);
+        if job.extensions.deterministic {
+            let fuel = |requirement: &ResourceRequirement| requirement.kind == ResourceKind::Fuel;
+            assert!(job.overrides.container.resource_requirements.iter().any(fuel), "{id} is metered");
+        }
         assert_eq!(progress.state.held().map(|held| held.resources()), Some(job.resources), "{id} holds it all");
         if let Some(most) = job.extensions.max_running {
             assert!(self.rows.holding(id.whole()) <= most as usize, "{id} is one too many of its array");
