@@ -71,15 +71,6 @@ impl RunningNode {
             account_id: options.account_id,
             ..wasmbatch_server::Options::default()
         };
-        let walls = tokio::task::spawn_blocking({
-            let handle = controller.handle();
-            move || handle.walls()
-        })
-        .await?;
-        if let Err(missing) = check_walls(&walls, options.workers.require_full_jail) {
-            controller.shutdown(Duration::ZERO).await;
-            return Err(missing);
-        }
         let (stop_server, stopped) = oneshot::channel::<()>();
         let handle = controller.handle();
         #[expect(clippy::disallowed_methods, reason = "owned by the node, joined when it stops")]
@@ -157,6 +148,11 @@ fn start_controller(options: &Options) -> anyhow::Result<Controller> {
     };
     let start_pool = |sink| {
         let pool = WorkerPool::start(pool, sink)?;
+        // Before the first attempt is handed to it.
+        if let Err(missing) = check_walls(&pool.walls(), options.workers.require_full_jail) {
+            pool.shutdown();
+            return Err(missing.into());
+        }
         Ok(Arc::new(pool) as Arc<dyn Executor>)
     };
     Ok(Controller::start(controller, Arc::new(SystemClock), start_pool)?)
