@@ -64,7 +64,8 @@ def test_fuel_is_for_containers_of_tasks_and_pods_too(lab):
     lab.batch.register_job_definition(
         jobDefinitionName=name, type="container", ecsProperties=task(PLENTY)
     )
-    override = {"taskProperties": [{"containers": [{"name": "a", "resourceRequirements": [fuel("2000000")]}]}]}
+    containers = [{"name": "a", "resourceRequirements": [fuel("2000000")]}]
+    override = {"taskProperties": [{"containers": containers}]}
     job = lab.wait(lab.submit(name, ecsPropertiesOverride=override), "SUCCEEDED")
     [container] = job["ecsProperties"]["taskProperties"][0]["containers"]
     assert fuel("2000000") in container["resourceRequirements"]
@@ -124,7 +125,8 @@ def test_determinism_wants_fuel(lab):
     members = {"jobName": "j", "jobQueue": "default", "jobDefinition": plain}
     message = refused(lab.batch.submit_job, tags={"wasmbatch:deterministic": "true"}, **members)
     assert "wasmbatch:deterministic" in message and "FUEL" in message
-    assert "true or false" in refused(lab.batch.submit_job, tags={"wasmbatch:deterministic": "yes"}, **members)
+    message = refused(lab.batch.submit_job, tags={"wasmbatch:deterministic": "yes"}, **members)
+    assert "true or false" in message
     tagged = lab.define("hello", tags={"wasmbatch:deterministic": "true"})
     assert "FUEL" in refused(lab.batch.submit_job, jobName="j", jobQueue="default", jobDefinition=tagged)
     # The submit's tag wins, and its overrides count.
@@ -163,7 +165,8 @@ def test_submit_takes_fuel_on_the_command_line(lab, node):
 
 
 def test_arguments_of_almost_a_mebibyte_arrive(lab):
-    definition = lab.define("word-count", "--text", " ".join(["Ref::x"] * 100), parameters={"x": "v" * 10_000})
+    text = " ".join(["Ref::x"] * 100)
+    definition = lab.define("word-count", "--text", text, parameters={"x": "v" * 10_000})
     job = lab.wait(lab.submit(definition), "SUCCEEDED")
     assert "100" in lab.lines(job)[0] and "1000099" in lab.lines(job)[0]
 

@@ -51,8 +51,8 @@ def test_a_node_that_must_have_all_walls_starts_only_with_all_of_them(node, new_
     if standing:
         new_node(flags=["--require-jail", "full"])
         return
-    data = str(tmp_path / "data")
-    done = run_command("serve", "--listen", "127.0.0.1:0", "--data-dir", data, "--require-jail", "full", check=False)
+    flags = ["--listen", "127.0.0.1:0", "--data-dir", tmp_path / "data", "--require-jail", "full"]
+    done = run_command("serve", *flags, check=False)
     assert done.returncode == 1
     assert "--require-jail full" in done.stderr
 

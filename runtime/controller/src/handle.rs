@@ -166,7 +166,12 @@ impl Handle {
     /// # Errors
     /// The note on disk can't be removed.
     pub fn release_quarantined(&self, digest: Digest) -> io::Result<bool> {
-        self.shared.executor.release(digest)
+        let released = self.shared.executor.release(digest)?;
+        if released {
+            // It may have been refused for being quarantined.
+            self.shared.modules.compile_soon(digest);
+        }
+        Ok(released)
     }
 
     /// Status changes from now on. The channel is bounded: a receiver that lags loses the oldest,
