@@ -276,9 +276,8 @@ fn poll(
     }
     let mut ready = 0_u32;
     for place in 0..count {
-        let bytes: [u8; SUBSCRIPTION_BYTES] = slice(memory, subscriptions, place, SUBSCRIPTION_BYTES)?
-            .try_into()
-            .expect("the slice has this length");
+        let bytes: [u8; SUBSCRIPTION_BYTES] =
+            slice(memory, subscriptions, place, SUBSCRIPTION_BYTES)?.try_into().expect("the slice has this length");
         let (kind, bytes_ready) = match subscription(&bytes, now) {
             Some(Subscription::Clock { moment }) if moment > time.elapsed() => continue,
             Some(Subscription::Clock { .. }) => (0, 0_u64),

@@ -9,8 +9,8 @@ use wasmtime::{
 
 use wasmbatch_executor::EngineProfile;
 
-use crate::link;
 use crate::limits::{MAX_INSTANCES, MAX_MEMORIES, MAX_TABLE_ELEMENTS, MAX_TABLES};
+use crate::link;
 use crate::wasi::{ComponentState, ModuleState};
 
 /// Pages of a linear memory that stay mapped between attempts: most guests need no more, and then

@@ -36,11 +36,36 @@ fn run_rounds(wasm: &[u8], rounds: u32) -> Result<Duration, Fault> {
     let begun = Instant::now();
     for _ in 0..rounds {
         let wasi = WasiCtxBuilder::new().arg("program").stdout(MemoryOutputPipe::new(65_536)).build_p1();
-        let mut store = Store::new(&hosts.pooled.engine, ModuleState { wasi, limits: Limits::new(u64::MAX), time: None });
+        let mut store =
+            Store::new(&hosts.pooled.engine, ModuleState { wasi, limits: Limits::new(u64::MAX), time: None });
         let running = instance.instantiate(&mut store).map_err(failed)?;
         let function = running.get_module_export(&mut store, &start).and_then(|export| export.into_func());
         let function = function.ok_or_else(|| Fault::new("no start function"))?;
         function.typed::<(), ()>(&store).and_then(|start| start.call(&mut store, ())).map_err(failed)?;
     }
     Ok(begun.elapsed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// For people who want to know what an attempt's parts cost: `cargo test -- --ignored --nocapture`.
+    #[test]
+    #[ignore = "it measures"]
+    #[expect(clippy::print_stdout, reason = "it is there to print")]
+    fn what_the_parts_of_an_attempt_cost() {
+        let hello = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest-examples/prebuilt/hello.wasm"));
+        for (name, wasm) in [("hello", hello.unwrap())] {
+            for _ in 0..5 {
+                println!("{name}: {:?}", measure(&wasm, 5000).unwrap() / 5000);
+            }
+        }
+        let mut traffic = crate::usage::FileTraffic::open();
+        let begun = Instant::now();
+        for _ in 0..10_000 {
+            traffic.since_last();
+        }
+        println!("reading what was read and written: {:?}", begun.elapsed() / 10_000);
+    }
 }

@@ -17,7 +17,8 @@ pub(crate) fn modules(engine: &Engine, profile: EngineProfile) -> Result<Linker<
     p1::add_to_linker_sync(&mut linker, |state: &mut ModuleState| &mut state.wasi)?;
     linker.allow_shadowing(true);
     // wasmtime's own refuses codes from 126 on; a job's code is its own.
-    linker.func_wrap("wasi_snapshot_preview1", "proc_exit", |code: i32| -> Result<()> { Err(ProcExit(code).into()) })?;
+    linker
+        .func_wrap("wasi_snapshot_preview1", "proc_exit", |code: i32| -> Result<()> { Err(ProcExit(code).into()) })?;
     match profile {
         EngineProfile::Plain | EngineProfile::Fuel => {}
         EngineProfile::Deterministic => shadow_poll(&mut linker)?,

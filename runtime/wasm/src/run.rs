@@ -23,7 +23,10 @@ const RUN: &str = "wasi:cli/run@";
 
 /// Linked and ready to be instantiated.
 pub(crate) enum LoadedProgram {
-    Module { instance: InstancePre<ModuleState>, start: ModuleExport },
+    Module {
+        instance: InstancePre<ModuleState>,
+        start: ModuleExport,
+    },
     /// A command of WASI 0.2.
     Component(CommandPre<ComponentState>),
     /// A command of WASI 0.3.
@@ -149,9 +152,12 @@ pub(crate) fn run(program: &LoadedProgram, world: World, allowance: Allowance) -
         }
         LoadedProgram::AsyncComponent(command) => {
             let mut store = component_store(command.engine(), world, limits);
-            attempt(&mut store, allowance, |state| &state.limits, |store| {
-                Handle::current().block_on(run_async_component(store, command))
-            })
+            attempt(
+                &mut store,
+                allowance,
+                |state| &state.limits,
+                |store| Handle::current().block_on(run_async_component(store, command)),
+            )
         }
     }
 }
@@ -204,9 +210,8 @@ async fn run_async_component(
     command: &p3::CommandPre<ComponentState>,
 ) -> wasmtime::Result<()> {
     let command = command.instantiate_async(&mut *store).await?;
-    let run = async move |store: &wasmtime::component::Accessor<ComponentState>| {
-        command.wasi_cli_run().call_run(store).await
-    };
+    let run =
+        async move |store: &wasmtime::component::Accessor<ComponentState>| command.wasi_cli_run().call_run(store).await;
     result_of(store.run_concurrent(run).await??)
 }
 

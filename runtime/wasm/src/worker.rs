@@ -6,11 +6,11 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 
-use wasmbatch_executor::{NetworkAccess, OutputStream};
 use wasmbatch_executor::frame::{
     Begin, FolderSource, FrameReader, FromWorker, GuestUsage, MAX_REASON, MAX_TO_WORKER, PROTOCOL, Run, ToWorker,
     WorkerEnding, decode,
 };
+use wasmbatch_executor::{NetworkAccess, OutputStream};
 use wasmbatch_jail::enclose::Wall;
 use wasmbatch_jail::{inherited, scratch, socket};
 

@@ -5,10 +5,13 @@
 
 mod compiling;
 mod components;
+mod direct;
 mod endings;
 mod folders;
 mod guests;
 mod node;
+mod profiles;
+mod usage;
 mod workers;
 
 type Test = (&'static str, fn());
@@ -25,7 +28,16 @@ fn main() {
         (false, true) => filters.iter().any(|filter| *filter == name),
         (false, false) => filters.iter().any(|filter| name.contains(filter.as_str())),
     };
-    let tests = [endings::TESTS, folders::TESTS, components::TESTS, compiling::TESTS, workers::TESTS].concat();
+    let tests = [
+        endings::TESTS,
+        folders::TESTS,
+        components::TESTS,
+        compiling::TESTS,
+        workers::TESTS,
+        profiles::TESTS,
+        usage::TESTS,
+    ]
+    .concat();
     if has("--list") {
         // None is ignored by default, which is what nextest asks for separately.
         if !has("--ignored") {
