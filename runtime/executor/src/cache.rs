@@ -16,12 +16,19 @@ use sha2::{Digest as _, Sha256};
 
 use wasmbatch_core::Digest;
 
-use crate::spec::ModuleKind;
+use crate::spec::{EngineProfile, ModuleKind};
 
 /// Compiled programs held open. Others are opened and checked again.
 const HELD_OPEN: usize = 256;
 /// Longest note beside a compiled program.
 const MAX_NOTE: u64 = 256;
+
+/// A program as it is compiled: once for each profile that is wanted of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ProgramKey {
+    pub(crate) digest: Digest,
+    pub(crate) profile: EngineProfile,
+}
 
 /// A compiled program, open for reading.
 #[derive(Debug)]

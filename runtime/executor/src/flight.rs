@@ -1,13 +1,13 @@
-//! Compilations in the air: one a digest, shared by everyone who waits for it.
+//! Compilations in the air: one a program and profile, shared by everyone who waits for it.
 
 use std::collections::HashMap;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Mutex, MutexGuard};
 
-use wasmbatch_core::{AttemptId, Digest};
+use wasmbatch_core::AttemptId;
 use wasmbatch_jail::Killer;
 
-use crate::cache::Temporary;
+use crate::cache::{ProgramKey, Temporary};
 use crate::queue::Queue;
 use crate::spec::{AttemptSpec, PrepareError, Prepared};
 
@@ -25,10 +25,10 @@ pub(crate) enum Source {
     Copy(Temporary),
 }
 
-/// Names one compilation among all of its digest.
+/// Names one compilation among all of its program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FlightId {
-    pub(crate) digest: Digest,
+    pub(crate) program: ProgramKey,
     number: u64,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct Flights {
 
 #[derive(Debug, Default)]
 struct Inner {
-    flights: HashMap<Digest, Flight>,
+    flights: HashMap<ProgramKey, Flight>,
     next_number: u64,
 }
 
@@ -62,28 +62,28 @@ impl Flights {
         self.inner.lock().expect("no holder of this lock panics")
     }
 
-    /// Joins the flight of a digest or begins one, unless `done` says, under the lock that also
+    /// Joins the flight of a program or begins one, unless `done` says, under the lock that also
     /// guards landing, that there is nothing left to wait for. Gives the waiter back then, and when
     /// there is no room.
     pub(crate) fn join(
         &self,
-        digest: Digest,
+        program: ProgramKey,
         waiter: Waiter,
         source: Source,
         done: impl FnOnce() -> bool,
     ) -> Result<(), Waiter> {
         let mut inner = self.lock();
-        if let Some(flight) = inner.flights.get_mut(&digest) {
+        if let Some(flight) = inner.flights.get_mut(&program) {
             flight.waiters.push(waiter);
             return Ok(());
         }
         inner.next_number += 1;
         let number = inner.next_number;
-        if done() || self.queue.push(FlightId { digest, number }).is_err() {
+        if done() || self.queue.push(FlightId { program, number }).is_err() {
             return Err(waiter);
         }
         let flight = Flight { number, waiters: vec![waiter], source: Some(source), killer: None };
-        inner.flights.insert(digest, flight);
+        inner.flights.insert(program, flight);
         Ok(())
     }
 
@@ -106,7 +106,7 @@ impl Flights {
         if inner.flight(id).is_none() {
             return Vec::new();
         }
-        inner.flights.remove(&id.digest).map_or_else(Vec::new, |flight| flight.waiters)
+        inner.flights.remove(&id.program).map_or_else(Vec::new, |flight| flight.waiters)
     }
 
     /// An attempt no longer waits. A compilation that nobody waits for ends.
@@ -143,6 +143,6 @@ impl Flights {
 
 impl Inner {
     fn flight(&mut self, id: FlightId) -> Option<&mut Flight> {
-        self.flights.get_mut(&id.digest).filter(|flight| flight.number == id.number)
+        self.flights.get_mut(&id.program).filter(|flight| flight.number == id.number)
     }
 }

@@ -52,8 +52,22 @@ pub struct Begin<'a> {
     pub scratch: Option<ScratchSource<'a>>,
     /// The user and group that it becomes, unless it already is who it shall be.
     pub identity: Option<u32>,
-    /// Host folders that come with this frame, in the order in which [`FolderSource::Given`] counts.
-    pub given_folders: u32,
+    /// The namespaces that it was born into.
+    pub namespaces: BornInto,
+    /// Host folders that come with this frame, in the order in which [`FolderSource::Given`] counts,
+    /// and whether each may only be read.
+    pub read_only_folders: Vec<bool>,
+}
+
+/// The namespaces that a worker was born into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BornInto {
+    /// The host's.
+    Host,
+    /// Its own, made by a privileged pool.
+    Privileged,
+    /// Its own, below a user namespace.
+    Unprivileged,
 }
 
 /// What a worker will be asked.

@@ -4,21 +4,25 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::thread::JoinHandle;
 
-use wasmbatch_core::{AttemptEvent, AttemptId, Digest, Ending, Report};
-use wasmbatch_jail::{AllowedFolders, Killer, ScratchRoot, Spawner};
+use wasmbatch_core::{AttemptEvent, AttemptId, Digest, Ending, Report, Usage};
+use wasmbatch_jail::{AllowedFolders, Killer};
 
-use crate::cache::CompiledCache;
+use crate::cache::{Compiled, CompiledCache, ProgramKey};
 use crate::compile;
 use crate::flight::{Flights, Source, Waiter};
+use crate::host::Host;
 use crate::options::{InvalidOptions, Options};
 use crate::program::Programs;
+use crate::quarantine::Quarantine;
 use crate::queue::Queue;
 use crate::slot::{Slots, join};
-use crate::spec::{AttemptSink, AttemptSpec, Executor, PrepareError, Prepared, Program};
-use crate::worker::{Hello, Launch, Ready, Violation, Worker, WorkerKind};
+use crate::spec::{
+    AttemptSink, AttemptSpec, EngineProfile, Executor, PrepareError, Prepared, Program, Quarantined, Wall,
+};
+use crate::worker::{Hello, OVERHEAD_BYTES, Ready, Violation, Worker, WorkerKind};
 
 /// Why a pool can't start.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +51,12 @@ pub enum StartError {
     /// No thread or no worker process can be begun.
     #[error("no worker can be begun")]
     Worker(#[source] io::Error),
+    /// [`Options::require_full_jail`] is set and this host can't give all of it.
+    #[error("the jail is not complete and a complete one is required: {missing}")]
+    JailIncomplete {
+        /// Each wall that is missing, and why.
+        missing: String,
+    },
     /// The first worker says nothing that can be understood.
     #[error("the first worker failed: {reason}")]
     Hello {
@@ -67,15 +77,15 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) sink: Arc<dyn AttemptSink>,
     pub(crate) allowed: AllowedFolders,
-    pub(crate) scratch: ScratchRoot,
+    pub(crate) host: Host,
     pub(crate) programs: Programs,
-    pub(crate) cache: CompiledCache,
-    pub(crate) hello: Hello,
+    engines: Engines,
+    pub(crate) quarantine: Quarantine,
+    walls: Vec<Wall>,
     pub(crate) flights: Flights,
     /// Attempts whose program isn't found yet.
     pub(crate) unresolved: Queue<Box<AttemptSpec>>,
     pub(crate) slots: Slots,
-    pub(crate) spawner: Spawner,
     attempts: Mutex<Attempts>,
 }
 
@@ -112,23 +122,27 @@ impl WorkerPool {
             .map_err(|(path, source)| StartError::AllowedFolder { path, source })?;
         let folder = |name: &str| options.data_dir.join(name);
         let unusable = |path: PathBuf| move |source| StartError::DataFolder { path, source };
-        let scratch = ScratchRoot::open(&folder("scratch")).map_err(unusable(folder("scratch")))?;
-        let spawner = Spawner::start().map_err(StartError::Worker)?;
-        let launch = Launch { spawner: &spawner, command: &options.worker_command, scratch: &scratch };
-        let mut first = Worker::spawn(&launch, &WorkerKind::plain(), &[]).map_err(StartError::Worker)?;
+        let host = Host::new(options.worker_command.clone(), folder("scratch"), options.worker_uid_base)
+            .map_err(unusable(folder("scratch")))?;
+        let begun = Worker::begin(&host, &WorkerKind::plain(), OVERHEAD_BYTES, Vec::new());
+        let mut first = begun.map_err(|error| StartError::Worker(io::Error::other(error)))?;
         let hello = first.hello().map_err(|violation| not_a_worker(&mut first, &violation))?;
-        let cache = CompiledCache::open(&folder("compiled"), hello.engine).map_err(unusable(folder("compiled")))?;
+        let walls = host.walls(&hello.walls);
+        check_walls(&walls, options.require_full_jail)?;
+        let engines = Engines::new(folder("compiled"));
+        engines.know(EngineProfile::Plain, hello).map_err(unusable(folder("compiled")))?;
+        let quarantine = Quarantine::open(&folder("quarantine")).map_err(unusable(folder("quarantine")))?;
         let shared = Arc::new(Shared {
             sink,
             allowed,
-            scratch,
+            host,
             programs: Programs::new(&options.data_dir),
-            cache,
-            hello,
+            engines,
+            quarantine,
+            walls,
             flights: Flights::new(options.queue_capacity),
             unresolved: Queue::new(options.queue_capacity),
             slots: Slots::new(),
-            spawner,
             attempts: Mutex::default(),
             options,
         });
@@ -156,6 +170,54 @@ impl WorkerPool {
     }
 }
 
+/// What is missing is told once, here, whether it is required or not.
+fn check_walls(walls: &[Wall], required: bool) -> Result<(), StartError> {
+    let missing = walls.iter().filter_map(|wall| Some((wall.name, wall.state.as_ref().err()?)));
+    let missing: Vec<String> = missing.map(|(name, why)| format!("{name} ({why})")).collect();
+    if required && !missing.is_empty() {
+        return Err(StartError::JailIncomplete { missing: missing.join(", ") });
+    }
+    Ok(())
+}
+
+/// What each engine profile's workers said of themselves, and the cache of what is compiled for it.
+#[derive(Debug)]
+struct Engines {
+    folder: PathBuf,
+    known: [OnceLock<KnownEngine>; EngineProfile::ALL.len()],
+}
+
+/// An engine that a worker has told of.
+#[derive(Debug)]
+pub(crate) struct KnownEngine {
+    pub(crate) hello: Hello,
+    pub(crate) cache: CompiledCache,
+}
+
+impl Engines {
+    fn new(folder: PathBuf) -> Self {
+        Self { folder, known: [const { OnceLock::new() }; EngineProfile::ALL.len()] }
+    }
+
+    fn slot(&self, profile: EngineProfile) -> &OnceLock<KnownEngine> {
+        match profile {
+            EngineProfile::Plain => &self.known[0],
+            EngineProfile::Fuel => &self.known[1],
+            EngineProfile::Deterministic => &self.known[2],
+        }
+    }
+
+    fn know(&self, profile: EngineProfile, hello: Hello) -> io::Result<&KnownEngine> {
+        let slot = self.slot(profile);
+        if slot.get().is_none() {
+            let cache = CompiledCache::open(&self.folder, hello.engine)?;
+            // Whoever was first has opened the same cache.
+            let _ = slot.set(KnownEngine { hello, cache });
+        }
+        Ok(slot.get().expect("it was set above"))
+    }
+}
+
 fn not_a_worker(worker: &mut Worker, violation: &Violation) -> StartError {
     let (end, stderr) = worker.autopsy();
     StartError::Hello { reason: format!("{violation}; it ended as {end:?}: {stderr}") }
@@ -168,7 +230,7 @@ impl Executor for WorkerPool {
             return;
         }
         if let Program::Stored { digest } = spec.program
-            && let Some(compiled) = shared.cache.held_open(&digest)
+            && let Some(compiled) = shared.held_open(ProgramKey { digest, profile: spec.profile() })
         {
             shared.dispatch(Ready { spec, digest, compiled });
         } else {
@@ -191,22 +253,38 @@ impl Executor for WorkerPool {
 
     fn prepare(&self, digest: Digest) -> Result<Prepared, PrepareError> {
         let shared = &self.shared;
+        let program = ProgramKey { digest, profile: EngineProfile::Plain };
         let present = || {
-            let compiled = shared.cache.find(&digest)?;
+            let compiled = shared.find(program)?;
             Some(Prepared { kind: compiled.kind, compiled_bytes: compiled.bytes, compile_duration: None })
         };
         if let Some(prepared) = present() {
             return Ok(prepared);
         }
         let (answer, answered) = sync_channel(1);
-        let done = || shared.cache.held_open(&digest).is_some();
-        match shared.flights.join(digest, Waiter::Caller(answer), Source::Stored, done) {
+        let done = || shared.held_open(program).is_some();
+        match shared.flights.join(program, Waiter::Caller(answer), Source::Stored, done) {
             Ok(()) => answered.recv().unwrap_or(Err(PrepareError::ShuttingDown)),
             Err(_) => present().ok_or_else(|| match shared.is_closing() {
                 true => PrepareError::ShuttingDown,
                 false => PrepareError::Unavailable { reason: "too many modules wait for compilation".to_owned() },
             }),
         }
+    }
+
+    fn walls(&self) -> Vec<Wall> {
+        let mut walls = self.shared.walls.clone();
+        let state = self.shared.host.large_scratch();
+        walls.push(Wall { name: "scratch on disk", state: state.map(|()| "ext4 on a loop device".to_owned()) });
+        walls
+    }
+
+    fn quarantined(&self) -> Vec<Quarantined> {
+        self.shared.quarantine.list()
+    }
+
+    fn release(&self, digest: Digest) -> io::Result<bool> {
+        self.shared.quarantine.release(&digest)
     }
 
     fn shutdown(&self) {
@@ -239,8 +317,31 @@ impl Drop for WorkerPool {
 }
 
 impl Shared {
-    pub(crate) fn launch(&self) -> Launch<'_> {
-        Launch { spawner: &self.spawner, command: &self.options.worker_command, scratch: &self.scratch }
+    /// What is known of a profile's engine; asks a worker where nothing is yet.
+    pub(crate) fn engine(&self, profile: EngineProfile) -> Result<&KnownEngine, String> {
+        if let Some(known) = self.engines.slot(profile).get() {
+            return Ok(known);
+        }
+        let kind = WorkerKind::compiler(profile);
+        let memory = self.options.compile_memory_bytes;
+        let mut worker = Worker::begin(&self.host, &kind, memory, Vec::new()).map_err(|error| error.to_string())?;
+        let hello = worker.hello().map_err(|error| error.to_string())?;
+        self.engines.know(profile, hello).map_err(|error| error.to_string())
+    }
+
+    /// The program if it is held open: no I/O.
+    pub(crate) fn held_open(&self, program: ProgramKey) -> Option<Arc<Compiled>> {
+        self.engines.slot(program.profile).get()?.cache.held_open(&program.digest)
+    }
+
+    /// The program if it is there, checked against its checksum.
+    pub(crate) fn find(&self, program: ProgramKey) -> Option<Arc<Compiled>> {
+        self.engine(program.profile).ok()?.cache.find(&program.digest)
+    }
+
+    /// The folder for what isn't any engine's yet.
+    pub(crate) fn plain_cache(&self) -> &CompiledCache {
+        &self.engines.slot(EngineProfile::Plain).get().expect("the first worker told of it").cache
     }
 
     fn attempts(&self) -> MutexGuard<'_, Attempts> {
@@ -275,7 +376,7 @@ impl Shared {
 
     pub(crate) fn queue_full(&self, attempt: AttemptId) {
         let reason = "ResourceInitializationError: too many attempts wait on this node".to_owned();
-        self.finish(attempt, Ending::CouldNotStart { reason });
+        self.finish(attempt, Ending::CouldNotStart { reason }, None);
     }
 
     /// Whether nobody ended the attempt yet.
@@ -296,6 +397,11 @@ impl Shared {
             }
             Some(Phase::Stopping) | None => false,
         }
+    }
+
+    /// Whether the attempt runs and nobody asked for its end.
+    pub(crate) fn is_running(&self, attempt: AttemptId) -> bool {
+        matches!(self.attempts().known.get(&attempt), Some(Phase::Running(_)))
     }
 
     /// Kills the worker of a running attempt, under the lock: once an attempt is out, its worker may
@@ -331,7 +437,7 @@ impl Shared {
     }
 
     /// Ends an attempt, as stopped if that was asked for first. Says whether its worker may go on.
-    pub(crate) fn finish(&self, attempt: AttemptId, ending: Ending) -> Reuse {
+    pub(crate) fn finish(&self, attempt: AttemptId, ending: Ending, usage: Option<Usage>) -> Reuse {
         let mut attempts = self.attempts();
         let closing = attempts.closing;
         let phase = attempts.known.remove(&attempt);
@@ -342,7 +448,7 @@ impl Shared {
             Some(Phase::Stopping) => (Ending::Stopped, Reuse::No),
             Some(Phase::Waiting | Phase::Running(_)) => (ending, Reuse::Yes),
         };
-        self.report(attempt, AttemptEvent::ended(ending));
+        self.report(attempt, AttemptEvent::Ended { ending, usage });
         reuse
     }
 

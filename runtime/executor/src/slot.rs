@@ -1,18 +1,18 @@
 //! Slots: a thread each, with at most one worker process and one attempt.
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 use wasmbatch_core::{AttemptEvent, AttemptId, Digest, Ending};
 
+use crate::host::HostFolder;
 use crate::pool::{Reuse, Shared};
 use crate::program::refusal;
 use crate::reason::matchable;
 use crate::spec::{AttemptSpec, MountSource, OutputStream};
-use crate::worker::{Outcome, Progress, Ready, Worker, WorkerKind};
+use crate::worker::{Loss, OVERHEAD_BYTES, Outcome, Progress, Ready, Worker, WorkerKind};
 
 /// All slots of a pool, and the attempts that wait for one.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ struct Slot {
     thread: Option<JoinHandle<()>>,
     /// The domain its worker ran for; `None` while it ran for nobody.
     domain: Option<String>,
+    /// What its worker is made for, if it has one.
+    kind: Option<WorkerKind>,
     order: Option<Order>,
     wake: Arc<Condvar>,
 }
@@ -93,10 +95,15 @@ impl Slots {
 impl Shared {
     /// Gives an attempt to a slot or lets it wait for one.
     pub(crate) fn dispatch(self: &Arc<Self>, ready: Ready) {
+        if let Some(why) = self.quarantine.reason(&ready.digest) {
+            let reason = format!("ResourceInitializationError: module {} is in quarantine: {why}", ready.digest);
+            self.finish(ready.spec.attempt, Ending::CouldNotStart { reason: matchable(&reason) }, None);
+            return;
+        }
         let mut inner = self.slots.lock();
         if inner.closing {
             drop(inner);
-            self.finish(ready.spec.attempt, Ending::Lost);
+            self.finish(ready.spec.attempt, Ending::Lost, None);
             return;
         }
         if inner.queue.is_empty() {
@@ -109,7 +116,7 @@ impl Shared {
                 if let Err(error) = self.add_slot(&mut inner, Some(ready), None) {
                     drop(inner);
                     let reason = format!("ResourceInitializationError: no thread for a worker: {error}");
-                    self.finish(attempt, Ending::CouldNotStart { reason: matchable(&reason) });
+                    self.finish(attempt, Ending::CouldNotStart { reason: matchable(&reason) }, None);
                 }
                 return;
             }
@@ -146,6 +153,7 @@ impl Shared {
         let slot = Slot {
             thread: Some(thread),
             domain: None,
+            kind: None,
             order: first.map(|ready| Order::Run(Box::new(ready))),
             wake: Arc::new(Condvar::new()),
         };
@@ -178,6 +186,7 @@ impl Shared {
             }
             let slot = inner.slots.get_mut(&hands.number)?;
             slot.domain.clone_from(&hands.domain);
+            slot.kind = hands.worker.as_ref().map(|worker| worker.kind().clone());
             let wake = Arc::clone(&slot.wake);
             inner.idle.push_back(hands.number);
             if inner.idle.len() > self.options.warm_workers
@@ -204,7 +213,7 @@ impl Shared {
                 return;
             }
             if let Err(reason) = self.provide_worker(hands, &ready.spec) {
-                self.finish(attempt, Ending::CouldNotStart { reason: matchable(&reason) });
+                self.finish(attempt, Ending::CouldNotStart { reason: matchable(&reason) }, None);
                 return;
             }
             if self.run_once(hands, &ready) {
@@ -212,7 +221,7 @@ impl Shared {
             }
         }
         let reason = "ResourceInitializationError: workers end before they run anything".to_owned();
-        self.finish(attempt, Ending::CouldNotStart { reason });
+        self.finish(attempt, Ending::CouldNotStart { reason }, None);
     }
 
     /// Sees to it that the slot has a worker that may run this attempt.
@@ -227,12 +236,17 @@ impl Shared {
         if hands.worker.is_none() {
             let failed = |error: &dyn std::fmt::Display| {
                 tracing::warn!(%error, "no worker can be begun");
-                format!("ResourceInitializationError: no worker can be begun: {error}")
+                format!("ResourceInitializationError: {error}")
             };
             let folders = self.open_mounts(spec)?;
-            let mut worker = Worker::spawn(&self.launch(), &kind, &folders).map_err(|error| failed(&error))?;
-            let hello = worker.hello().map_err(|error| failed(&error))?;
-            if hello != self.hello {
+            let memory = OVERHEAD_BYTES.saturating_add(spec.memory_limit_bytes);
+            let mut worker = Worker::begin(&self.host, &kind, memory, folders).map_err(|error| failed(&error))?;
+            let hello = worker.hello().map_err(|error| {
+                let (end, stderr) = worker.autopsy();
+                failed(&format!("no worker can be begun: {error}, {end:?}: {stderr}"))
+            })?;
+            let known = self.engine(kind.profile).map_err(|error| failed(&error))?;
+            if hello.engine != known.hello.engine {
                 return Err(failed(&"the program changed since this node started"));
             }
             hands.worker = Some(worker);
@@ -252,16 +266,17 @@ impl Shared {
             return true;
         }
         let progress = AttemptProgress { shared: self, attempt, digest: ready.digest };
-        let reuse = match worker.run(ready, &progress) {
-            Outcome::Ended(ending) => self.finish(attempt, ending),
-            Outcome::Lost(ending, why) => {
+        let reuse = match worker.run(&self.host, ready, &progress) {
+            Outcome::Ended(ending, usage) => {
+                if worker.is_spent(self.options.attempts_per_worker) {
+                    hands.worker = None;
+                }
+                self.finish(attempt, ending, usage)
+            }
+            Outcome::Lost(loss) => {
                 // Reaped before its end is told: whoever hears of the end may count on it.
                 hands.worker = None;
-                let told = format!("{ending:?}");
-                // If it was not us who ended it, an operator wants to know.
-                if self.finish(attempt, ending) == Reuse::Yes {
-                    tracing::warn!(%attempt, ending = told, why, "a worker was lost");
-                }
+                self.lost(ready, loss);
                 Reuse::No
             }
             Outcome::NotSent => {
@@ -269,14 +284,33 @@ impl Shared {
                 return false;
             }
         };
-        if reuse == Reuse::No || has_host_folders(&ready.spec) {
+        if reuse == Reuse::No {
             hands.worker = None;
         }
         true
     }
 
-    /// Opens the host folders of an attempt, in order.
-    fn open_mounts(&self, spec: &AttemptSpec) -> Result<Vec<OwnedFd>, String> {
+    /// Tells the end of an attempt whose worker is no more. If it was not us who ended it, an operator
+    /// wants to know; if it looks like an escape, its program doesn't run again.
+    fn lost(&self, ready: &Ready, loss: Loss) {
+        let Loss { ending, usage, why, suspicion } = loss;
+        let attempt = ready.spec.attempt;
+        let told = format!("{ending:?}");
+        if let Some(suspicion) = suspicion.filter(|_| self.is_running(attempt)) {
+            tracing::error!(
+                %attempt, module = %ready.digest, ending = told, why, suspicion,
+                "POSSIBLE ESCAPE: a worker behaved as if its program had taken it over; the module is in quarantine"
+            );
+            if let Err(error) = self.quarantine.add(ready.digest, &suspicion) {
+                tracing::error!(module = %ready.digest, %error, "the quarantine does not survive a restart");
+            }
+            self.finish(attempt, ending, usage);
+        } else if self.finish(attempt, ending, usage) == Reuse::Yes {
+            tracing::warn!(%attempt, ending = told, why, "a worker was lost");
+        }
+    }
+
+    fn open_mounts(&self, spec: &AttemptSpec) -> Result<Vec<HostFolder>, String> {
         let mut folders = Vec::new();
         let most = wasmbatch_jail::socket::MAX_DESCRIPTORS - 1;
         if spec.mounts.len() > most {
@@ -291,7 +325,7 @@ impl Shared {
                 let opened = self.allowed.open_folder(path);
                 let opened = opened
                     .map_err(|error| format!("ResourceInitializationError: {}", refusal("folder", path, &error)))?;
-                folders.push(opened);
+                folders.push(HostFolder { directory: opened, path: path.clone(), read_only: mount.read_only });
             }
         }
         Ok(folders)
@@ -330,10 +364,12 @@ impl Inner {
     /// The idle slot that suits an attempt best: one whose worker it may use, or, when there can be
     /// no further slot, any.
     fn choose(&mut self, spec: &AttemptSpec, max_workers: usize) -> Option<u64> {
-        let suits = |number: &&u64| match self.slots.get(number).map(|slot| &slot.domain) {
-            Some(Some(domain)) => *domain == spec.trust_domain && !has_host_folders(spec),
-            Some(None) => true,
-            None => false,
+        let kind = WorkerKind::of(spec);
+        let suits = |number: &&u64| {
+            self.slots.get(number).is_some_and(|slot| {
+                let ours = slot.domain.as_ref().is_none_or(|domain| *domain == spec.trust_domain);
+                ours && slot.kind.as_ref() == Some(&kind) && !has_host_folders(spec)
+            })
         };
         // The one used last has the warmest caches.
         let best = self.idle.iter().rev().find(suits).copied();

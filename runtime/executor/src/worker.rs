@@ -5,14 +5,17 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wasmbatch_core::{Digest, Ending};
-use wasmbatch_jail::{Killer, ProcessEnd, Scratch, WorkerCommand, WorkerProcess, socket};
+use wasmbatch_core::{Digest, Ending, Usage};
+use wasmbatch_jail::privilege::EXIT_CPU_TIME;
+use wasmbatch_jail::{Cgroup, Killer, ProcessEnd, Scratch, WorkerProcess, socket};
 
 use crate::cache::Compiled;
 use crate::frame::{
-    Begin, Folder, FolderSource, FrameError, FrameReader, FromWorker, GuestUsage, LOADED_PROGRAMS, MAX_FROM_WORKER,
-    MAX_OUTPUT, MAX_TO_WORKER, PROTOCOL, Purpose, Run, ScratchSource, ToWorker, WorkerEnding, decode, encode,
+    Begin, BornInto, Folder, FolderSource, FrameError, FrameReader, FromWorker, GuestUsage, LOADED_PROGRAMS,
+    MAX_FROM_WORKER, MAX_OUTPUT, MAX_TO_WORKER, PROTOCOL, Purpose, Run, ScratchSource, ToWorker, WallReport,
+    WorkerEnding, decode, encode,
 };
+use crate::host::{BeginError, Begun, Host, HostFolder, Identity, ScratchFolder};
 use crate::reason::{matchable, readable};
 use crate::spec::{AttemptSpec, EngineProfile, ModuleKind, MountSource, NetworkAccess, OutputStream, ScratchLimits};
 
@@ -20,14 +23,6 @@ use crate::spec::{AttemptSpec, EngineProfile, ModuleKind, MountSource, NetworkAc
 const START_LIMIT: Duration = Duration::from_secs(120);
 /// How often a reader that waits for a start looks at the clock.
 const TICK: Duration = Duration::from_secs(5);
-
-/// What a worker is begun with.
-#[derive(Debug)]
-pub(crate) struct Launch<'a> {
-    pub(crate) spawner: &'a wasmbatch_jail::Spawner,
-    pub(crate) command: &'a [std::ffi::OsString],
-    pub(crate) scratch: &'a wasmbatch_jail::ScratchRoot,
-}
 
 /// What a worker is made for. Attempts of one kind may share a worker, one after the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,26 +55,32 @@ impl WorkerKind {
     }
 }
 
-/// A worker process with its socket and, if it runs attempts, its scratch folder.
+/// A worker process with its socket and what was put up around it.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    // In this order: the process is killed and reaped before its folders are removed.
+    // In this order: the process is killed and reaped before what it used is taken apart.
     process: WorkerProcess,
+    cgroup: Option<Cgroup>,
+    scratch: Option<ScratchFolder>,
+    identity: Option<Identity>,
     socket: OwnedFd,
     reader: FrameReader,
     buffer: Vec<u8>,
-    /// Programs it has loaded, the most recently used last.
-    loaded: Vec<Digest>,
+    /// Programs it has loaded, the most recently used last, with the bytes of their compiled form.
+    loaded: Vec<(Digest, u64)>,
     kind: WorkerKind,
-    /// How many host folders it was begun with.
-    given_folders: usize,
-    scratch: Option<Scratch>,
+    /// Attempts that it was given.
+    attempts: u32,
+    /// Its CPU time is bounded for good, or it was begun with folders of one attempt.
+    spent: bool,
 }
 
 /// What a worker said it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hello {
     pub(crate) engine: [u8; 16],
+    /// The walls it put up, by number.
+    pub(crate) walls: Vec<(u8, Result<String, String>)>,
 }
 
 /// An attempt, ready to run.
@@ -100,11 +101,22 @@ pub(crate) trait Progress {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// The worker said so and waits for the next attempt.
-    Ended(Ending),
-    /// The worker is dead or must not be used again, and why, fit for an operator's log.
-    Lost(Ending, String),
+    Ended(Ending, Option<Usage>),
+    /// The worker is dead or must not be used again.
+    Lost(Loss),
     /// The worker was dead before it got the attempt, which may run elsewhere.
     NotSent,
+}
+
+/// The end of an attempt and of its worker.
+#[derive(Debug)]
+pub(crate) struct Loss {
+    pub(crate) ending: Ending,
+    pub(crate) usage: Option<Usage>,
+    /// Fit for an operator's log.
+    pub(crate) why: String,
+    /// Whether it looks as if the program had got the better of its worker, and by what.
+    pub(crate) suspicion: Option<String>,
 }
 
 /// What a compiler came to.
@@ -115,6 +127,8 @@ pub(crate) enum CompileOutcome {
     Rejected(String),
     /// It took too long.
     TimedOut,
+    /// It took too much memory.
+    OutOfMemory,
     /// The worker is at fault.
     Died(String),
 }
@@ -132,50 +146,86 @@ pub(crate) enum Violation {
     Late,
 }
 
+/// Memory of a worker beyond what its attempts are granted: its own, the engine's, what it holds on a
+/// guest's behalf. To it come the compiled programs that it has loaded, twice, since they may be copied.
+pub(crate) const OVERHEAD_BYTES: u64 = 64 << 20;
+
 impl Worker {
-    /// Begins a worker and tells it what it is for. `folders` are the host folders of the only attempt
-    /// that it will run, if that has any.
-    pub(crate) fn spawn(launch: &Launch<'_>, kind: &WorkerKind, folders: &[OwnedFd]) -> io::Result<Self> {
+    /// Begins a worker, bounded by `memory_bytes` until it runs something, and tells it what it is for.
+    /// `folders` are the host folders of the only attempt that it will run, if that has any.
+    pub(crate) fn begin(
+        host: &Host,
+        kind: &WorkerKind,
+        memory_bytes: u64,
+        folders: Vec<HostFolder>,
+    ) -> Result<Self, BeginError> {
         let (ours, theirs) = socket::pair()?;
         socket::set_receive_timeout(&ours, TICK)?;
-        let scratch = match kind.scratch {
-            Some(_) => Some(launch.scratch.create()?),
-            None => None,
-        };
-        let command = WorkerCommand { command: launch.command.to_vec(), descriptors: vec![theirs] };
-        let process = launch.spawner.spawn(command)?;
+        let Begun { process, cgroup, scratch, identity } = host.begin(kind, theirs)?;
+        let spent = !folders.is_empty();
+        let folders = host.grant(folders, identity.as_ref().map(Identity::id))?;
         let mut worker = Self {
             process,
+            cgroup,
+            scratch,
+            identity,
             socket: ours,
             reader: FrameReader::new(MAX_FROM_WORKER),
             buffer: Vec::new(),
             loaded: Vec::new(),
             kind: kind.clone(),
-            given_folders: folders.len(),
-            scratch,
+            attempts: 0,
+            spent,
         };
-        worker.begin(folders)?;
+        worker.limit_memory(host.bounds_memory(), memory_bytes)?;
+        worker.send_begin(host.born_into(), &folders)?;
         Ok(worker)
     }
 
-    fn begin(&mut self, folders: &[OwnedFd]) -> io::Result<()> {
+    fn send_begin(&mut self, namespaces: BornInto, folders: &[HostFolder]) -> io::Result<()> {
+        let (scratch, folder) = match &self.scratch {
+            None => (None, None),
+            Some(ScratchFolder::Memory(ScratchLimits { bytes, inodes })) => {
+                (Some(ScratchSource::Memory { bytes: *bytes, inodes: *inodes }), None)
+            }
+            Some(ScratchFolder::Disk(disk)) => {
+                let path = disk.path().to_str().expect("we named the device");
+                (Some(ScratchSource::Device { path }), None)
+            }
+            Some(ScratchFolder::Folder(folder)) => (Some(ScratchSource::Folder), Some(folder)),
+        };
         let request = ToWorker::Begin(Begin {
             purpose: self.kind.purpose,
             profile: self.kind.profile,
             network: self.kind.network,
-            scratch: self.scratch.as_ref().map(|_| ScratchSource::Folder),
-            identity: None,
-            given_folders: u32::try_from(folders.len()).unwrap_or(u32::MAX),
+            scratch,
+            identity: self.identity.as_ref().map(Identity::id),
+            namespaces,
+            read_only_folders: folders.iter().map(|folder| folder.read_only).collect(),
         });
         self.buffer.clear();
         encode(&request, MAX_TO_WORKER, &mut self.buffer).map_err(io::Error::other)?;
-        let scratch = self.scratch.as_ref().map(Scratch::directory);
-        let given: Vec<BorrowedFd<'_>> = folders.iter().map(OwnedFd::as_fd).chain(scratch).collect();
+        let given = folders.iter().map(|folder| folder.directory.as_fd()).chain(folder.map(Scratch::directory));
+        let given: Vec<BorrowedFd<'_>> = given.collect();
         socket::send(self.socket.as_fd(), &self.buffer, &given)
+    }
+
+    /// Bounds memory by cgroup, or where there is none by the process's own bound, which doesn't count
+    /// what lies in the scratch folder.
+    fn limit_memory(&mut self, by_cgroup: bool, bytes: u64) -> io::Result<()> {
+        match &mut self.cgroup {
+            Some(cgroup) if by_cgroup => cgroup.limit_memory(bytes),
+            Some(_) | None => self.process.limit_data(Some(bytes)),
+        }
     }
 
     pub(crate) fn kind(&self) -> &WorkerKind {
         &self.kind
+    }
+
+    /// Whether it may run another attempt after so many.
+    pub(crate) fn is_spent(&self, attempts_per_worker: u32) -> bool {
+        self.spent || self.attempts >= attempts_per_worker
     }
 
     pub(crate) fn killer(&self) -> Killer {
@@ -186,7 +236,13 @@ impl Worker {
     pub(crate) fn hello(&mut self) -> Result<Hello, Violation> {
         let deadline = Instant::now() + START_LIMIT;
         match self.next_frame(Some(deadline))? {
-            Some(FromWorker::Hello { protocol: PROTOCOL, engine, walls: _ }) => Ok(Hello { engine }),
+            Some(FromWorker::Hello { protocol: PROTOCOL, engine, walls }) => {
+                let wall = |wall: &WallReport<'_>| {
+                    let detail = readable(wall.detail);
+                    (wall.wall, if wall.stands { Ok(detail) } else { Err(detail) })
+                };
+                Ok(Hello { engine, walls: walls.iter().map(wall).collect() })
+            }
             Some(FromWorker::Hello { .. }) => Err(Violation::Protocol),
             Some(_) => Err(Violation::Order),
             None => Err(FrameError::Truncated.into()),
@@ -201,38 +257,87 @@ impl Worker {
     }
 
     /// Runs one attempt to its end.
-    pub(crate) fn run(&mut self, ready: &Ready, progress: &dyn Progress) -> Outcome {
+    pub(crate) fn run(&mut self, host: &Host, ready: &Ready, progress: &dyn Progress) -> Outcome {
+        self.attempts += 1;
+        let begun = self.process.cpu_time().unwrap_or_default();
+        let kills = self.cgroup.as_ref().map_or(0, Cgroup::memory_kills);
+        if let Err(error) = self.bound(host, ready, begun) {
+            tracing::info!(worker = self.process.id(), error = %error, "a worker could not be bounded");
+            return Outcome::NotSent;
+        }
         match self.send_run(ready) {
             Ok(()) => {}
             Err(FrameError::TooLong(_)) => {
                 let reason = "ResourceInitializationError: arguments and environment are too long";
-                return Outcome::Ended(Ending::CouldNotStart { reason: reason.to_owned() });
+                return Outcome::Ended(Ending::CouldNotStart { reason: reason.to_owned() }, None);
             }
             Err(error) => {
                 tracing::info!(worker = self.process.id(), error = %error, "an idle worker was gone");
                 return Outcome::NotSent;
             }
         }
-        match self.follow(progress) {
-            Ok(Some((ending, true))) => Outcome::Ended(ending),
-            Ok(Some((ending, false))) => Outcome::Lost(ending, "it could not be cleaned".to_owned()),
+        let followed = self.follow(progress);
+        let cpu_time = |worker: &Self| worker.process.cpu_time().unwrap_or_default().saturating_sub(begun);
+        match followed {
+            Ok(Some(Told { ending, reusable, usage })) => {
+                let usage = usage_of(cpu_time(self), usage);
+                match reusable {
+                    true => Outcome::Ended(ending, usage),
+                    false => {
+                        let why = "it could not be cleaned".to_owned();
+                        Outcome::Lost(Loss { ending, usage, why, suspicion: None })
+                    }
+                }
+            }
             Ok(None) => {
-                let (ending, stderr) = self.crashed();
-                Outcome::Lost(ending, stderr)
+                let Crash { ending, why, suspicion } = self.crashed(kills, ready.spec.cpu_limit);
+                let usage = self.usage_of_dead(cpu_time(self));
+                Outcome::Lost(Loss { ending, usage, why, suspicion })
             }
             Err(violation) => {
                 let reason = format!("WorkerCrashed: {}", matchable(&violation.to_string()));
                 let (_, stderr) = self.autopsy();
                 let ending = Ending::Failed { exit_code: 137, reason };
-                Outcome::Lost(ending, format!("{violation}: {stderr}"))
+                let suspicion = Some(format!("it broke the protocol: {violation}"));
+                let usage = self.usage_of_dead(cpu_time(self));
+                Outcome::Lost(Loss { ending, usage, why: format!("{violation}: {stderr}"), suspicion })
             }
         }
     }
 
+    /// Sets what this attempt may have, where it differs from what the one before it had.
+    fn bound(&mut self, host: &Host, ready: &Ready, used: Duration) -> io::Result<()> {
+        let Ready { spec, digest, compiled } = ready;
+        let others = self.loaded.iter().filter(|(loaded, _)| loaded != digest).map(|(_, bytes)| *bytes);
+        let programs = others.chain([compiled.bytes]).fold(0, u64::saturating_add);
+        // What lies on a disk is given back by the kernel when memory is short.
+        let scratch = match &self.scratch {
+            Some(ScratchFolder::Memory(limits)) if host.bounds_memory() => limits.bytes,
+            Some(_) | None => 0,
+        };
+        let memory = spec.memory_limit_bytes.saturating_add(scratch);
+        let memory = memory.saturating_add(OVERHEAD_BYTES).saturating_add(programs.saturating_mul(2));
+        self.limit_memory(host.bounds_memory(), memory)?;
+        if let Some(cgroup) = &mut self.cgroup {
+            cgroup.limit_cpu(spec.cpu_thousandths)?;
+        }
+        if let Some(limit) = spec.cpu_limit {
+            self.process.limit_cpu_time(Some(used.saturating_add(limit)))?;
+            self.spent = true;
+        }
+        Ok(())
+    }
+
+    /// What an attempt used whose worker can't say any more.
+    fn usage_of_dead(&self, cpu_time: Duration) -> Option<Usage> {
+        let peak = self.cgroup.as_ref().and_then(Cgroup::memory_peak).unwrap_or(0);
+        usage_of(cpu_time, GuestUsage { peak_memory_bytes: peak, ..GuestUsage::default() })
+    }
+
     fn send_run(&mut self, ready: &Ready) -> Result<(), FrameError> {
-        let known = self.loaded.iter().position(|digest| *digest == ready.digest);
+        let known = self.loaded.iter().position(|(digest, _)| *digest == ready.digest);
         let forget = match known {
-            None if self.loaded.len() >= LOADED_PROGRAMS => Some(self.loaded[0]),
+            None if self.loaded.len() >= LOADED_PROGRAMS => Some(self.loaded[0].0),
             _ => None,
         };
         let spec = &ready.spec;
@@ -253,25 +358,25 @@ impl Worker {
         let program = known.is_none().then(|| ready.compiled.file.as_fd());
         let descriptors: Vec<BorrowedFd<'_>> = program.into_iter().collect();
         socket::send(self.socket.as_fd(), &self.buffer, &descriptors).map_err(FrameError::Io)?;
-        self.note_loaded(known, forget, ready.digest);
+        self.note_loaded(known, forget, (ready.digest, ready.compiled.bytes));
         Ok(())
     }
 
     /// Keeps the same list as the worker does.
-    fn note_loaded(&mut self, known: Option<usize>, forget: Option<Digest>, digest: Digest) {
+    fn note_loaded(&mut self, known: Option<usize>, forget: Option<Digest>, program: (Digest, u64)) {
         if let Some(position) = known {
             self.loaded.remove(position);
         }
         if let Some(forgotten) = forget {
-            self.loaded.retain(|digest| *digest != forgotten);
+            self.loaded.retain(|(digest, _)| *digest != forgotten);
         }
-        self.loaded.push(digest);
+        self.loaded.push(program);
     }
 
     /// Reads what the worker says of the attempt; `None` when it went away.
-    fn follow(&mut self, progress: &dyn Progress) -> Result<Option<(Ending, bool)>, Violation> {
+    fn follow(&mut self, progress: &dyn Progress) -> Result<Option<Told>, Violation> {
         let mut deadline = Some(Instant::now() + START_LIMIT);
-        let (ending, reusable) = loop {
+        let told = loop {
             let Some(frame) = self.next_frame(deadline)? else { return Ok(None) };
             let started = deadline.is_none();
             match frame {
@@ -285,8 +390,9 @@ impl Worker {
                     }
                     progress.output(stream, bytes.0);
                 }
-                FromWorker::Ended { ending, reusable, usage: _ } => {
-                    break (believe(&ending, started).ok_or(Violation::Order)?, reusable);
+                FromWorker::Ended { ending, reusable, usage } => {
+                    let ending = believe(&ending, started).ok_or(Violation::Order)?;
+                    break Told { ending, reusable, usage };
                 }
                 FromWorker::Hello { .. }
                 | FromWorker::Compiled { .. }
@@ -295,23 +401,35 @@ impl Worker {
                 | FromWorker::Output { .. } => return Err(Violation::Order),
             }
         };
-        if matches!(ending, Ending::CouldNotStart { .. }) {
+        if matches!(told.ending, Ending::CouldNotStart { .. }) {
             // The worker keeps no program that it couldn't start.
             self.loaded.pop();
         }
-        Ok(Some((ending, reusable)))
+        Ok(Some(told))
     }
 
-    fn crashed(&mut self) -> (Ending, String) {
+    /// How an attempt ended whose worker went away. `kills`: how often the kernel had killed for want
+    /// of memory before.
+    fn crashed(&mut self, kills: u64, cpu_limit: Option<Duration>) -> Crash {
         let (end, stderr) = self.autopsy();
-        let (exit_code, how) = match end {
-            Some(ProcessEnd::Signalled(signal)) => {
-                (u8::try_from(128 + signal).unwrap_or(255), format!("signal {signal}"))
+        let out_of_memory = self.cgroup.as_ref().map_or(0, Cgroup::memory_kills) > kills;
+        let failed = |exit_code: u8, reason: String| Ending::Failed { exit_code, reason };
+        let (ending, suspicion) = match end {
+            Some(ProcessEnd::Signalled(9)) if out_of_memory => (failed(137, OUT_OF_MEMORY.to_owned()), None),
+            Some(ProcessEnd::Exited(EXIT_CPU_TIME)) if cpu_limit.is_some() => {
+                let seconds = cpu_limit.unwrap_or_default().as_secs();
+                (failed(137, format!("CpuTimeExceeded: more than {seconds} seconds of CPU time")), None)
             }
-            Some(ProcessEnd::Exited(code)) => (u8::try_from(code).unwrap_or(255).max(1), format!("exit code {code}")),
-            None => (255, "unknown".to_owned()),
+            Some(ProcessEnd::Signalled(signal)) => {
+                let code = u8::try_from(128 + signal).unwrap_or(255);
+                (failed(code, format!("WorkerCrashed: signal {signal}")), suspicion_of(signal))
+            }
+            Some(ProcessEnd::Exited(code)) => {
+                (failed(u8::try_from(code).unwrap_or(255).max(1), format!("WorkerCrashed: exit code {code}")), None)
+            }
+            None => (failed(255, "WorkerCrashed: unknown".to_owned()), None),
         };
-        (Ending::Failed { exit_code, reason: format!("WorkerCrashed: {how}") }, stderr)
+        Crash { ending, why: stderr, suspicion }
     }
 
     /// Has a module compiled into `output`, in a worker that does nothing else before or after.
@@ -342,7 +460,9 @@ impl Worker {
         };
         // Whatever it said, it must not write to the output any more.
         let (end, stderr) = self.autopsy();
+        let killed = self.cgroup.as_ref().is_some_and(|cgroup| cgroup.memory_kills() > 0);
         match outcome {
+            CompileOutcome::Died(_) if killed || stderr.contains(ALLOCATION_FAILED) => CompileOutcome::OutOfMemory,
             CompileOutcome::Died(how) => {
                 tracing::warn!(worker = self.process.id(), ?end, how, stderr, "a compiler crashed");
                 let how = match end {
@@ -381,6 +501,42 @@ impl Worker {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// What a worker tells at the end of an attempt.
+struct Told {
+    ending: Ending,
+    reusable: bool,
+    usage: GuestUsage,
+}
+
+struct Crash {
+    ending: Ending,
+    why: String,
+    suspicion: Option<String>,
+}
+
+/// The plan's words for it, the same as a guest gets whose memory doesn't grow.
+const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
+/// What Rust's allocator says before it gives up.
+const ALLOCATION_FAILED: &str = "memory allocation of";
+
+/// Signals by which a process ends that does what it should not be able to: a fault outside of guest
+/// memory, an instruction that isn't one, a system call that it doesn't keep.
+fn suspicion_of(signal: i32) -> Option<String> {
+    let what = match signal {
+        4 => "an illegal instruction outside of the guest's code (SIGILL)",
+        11 => "a fault outside of the guest's memory (SIGSEGV)",
+        31 => "a system call that no worker makes (SIGSYS)",
+        _ => return None,
+    };
+    Some(what.to_owned())
+}
+
+fn usage_of(cpu_time: Duration, usage: GuestUsage) -> Option<Usage> {
+    let GuestUsage { peak_memory_bytes, fuel, read_bytes, written_bytes } = usage;
+    let cpu_microseconds = u64::try_from(cpu_time.as_micros()).unwrap_or(u64::MAX);
+    Some(Usage { cpu_microseconds, peak_memory_bytes, fuel, read_bytes, written_bytes })
 }
 
 /// The ending in the core's words, if a worker may say so now.

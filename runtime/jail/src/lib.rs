@@ -12,14 +12,28 @@
 //! symbolic link that a guest left is ever followed.
 
 pub mod beneath;
+pub mod cgroup;
+pub mod disk;
 pub mod enclose;
+pub mod grant;
 pub mod inherited;
+pub mod namespace;
+pub mod privilege;
 pub mod scratch;
+pub mod seccomp;
 pub mod socket;
 pub mod spawn;
 
+mod clock;
+mod clone;
+mod landlock;
+mod root;
 mod stderr;
 
 pub use beneath::{AllowedFolders, OpenError};
+pub use cgroup::{Cgroup, CgroupRoot, Controller};
+pub use disk::Disk;
+pub use enclose::{Enclosed, Enclosure, enclose};
+pub use namespace::{NamespaceKind, Namespaces};
 pub use scratch::{Scratch, ScratchRoot};
 pub use spawn::{Killer, ProcessEnd, Spawner, WorkerCommand, WorkerProcess};

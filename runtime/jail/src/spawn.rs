@@ -1,20 +1,25 @@
 //! Worker processes: begun by one thread, killed by pidfd, reaped by their owner.
 
-use std::ffi::OsString;
-use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Child, Command, Stdio};
+use std::ffi::{CString, OsString};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags};
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
-    Pid, PidfdFlags, Resource, Rlimit, Signal, getpid, getppid, pidfd_open, pidfd_send_signal,
-    set_parent_process_death_signal, setrlimit,
+    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, prlimit, waitid,
 };
 
+use crate::cgroup::CgroupEntry;
+use crate::clone::{ChildPlan, clone_child};
 use crate::inherited;
+use crate::namespace::{self, Namespaces};
 use crate::stderr::StderrNote;
 
 /// First number at which a child finds the descriptors given to it.
@@ -31,6 +36,10 @@ pub struct WorkerCommand {
     pub command: Vec<OsString>,
     /// The child finds them at 3, 4 and so on, in this order; at most 8.
     pub descriptors: Vec<OwnedFd>,
+    /// The namespaces that it gets of its own.
+    pub namespaces: Namespaces,
+    /// The cgroup that it begins in.
+    pub cgroup: Option<CgroupEntry>,
 }
 
 /// How a process ended.
@@ -45,10 +54,12 @@ pub enum ProcessEnd {
 /// A running worker process. Dropping it kills and reaps it.
 #[derive(Debug)]
 pub struct WorkerProcess {
-    child: Child,
+    process: Pid,
     killer: Killer,
     stderr: StderrNote,
     end: Option<ProcessEnd>,
+    /// All its CPU time, once it has ended.
+    final_cpu_time: Option<Duration>,
 }
 
 /// Kills one process, whoever holds it, and never another that got its number.
@@ -71,7 +82,7 @@ impl WorkerProcess {
 
     /// The process's number, for people to read.
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.process.as_raw_nonzero().get().unsigned_abs()
     }
 
     /// Blocks until the process has ended.
@@ -82,12 +93,10 @@ impl WorkerProcess {
         if let Some(end) = self.end {
             return Ok(end);
         }
-        let status = self.child.wait()?;
-        let end = match (status.code(), status.signal()) {
-            (Some(code), _) => ProcessEnd::Exited(code),
-            (None, Some(signal)) => ProcessEnd::Signalled(signal),
-            (None, None) => return Err(io::ErrorKind::InvalidData.into()),
-        };
+        // Its clock stands still but is there until it is reaped.
+        wait_for(self.killer.0.as_fd(), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)?;
+        self.final_cpu_time = crate::clock::process_cpu_time(self.process);
+        let end = wait_for(self.killer.0.as_fd(), WaitIdOptions::EXITED)?;
         self.end = Some(end);
         Ok(end)
     }
@@ -95,6 +104,44 @@ impl WorkerProcess {
     /// The beginning of what the process wrote to its stderr.
     pub fn stderr_text(&self) -> String {
         self.stderr.text()
+    }
+
+    /// CPU time that all threads of the process took so far, as the kernel counts it.
+    pub fn cpu_time(&self) -> Option<Duration> {
+        match self.end {
+            Some(_) => self.final_cpu_time,
+            None => crate::clock::process_cpu_time(self.process),
+        }
+    }
+
+    /// Sets the CPU time at which the process is told to end itself; a second later it is killed.
+    /// Counted from its beginning, in whole seconds rounded up. `None` takes the bound away, as far as
+    /// the host lets us.
+    ///
+    /// # Errors
+    /// The process has ended, or there was a lower bound before that this host doesn't let us raise.
+    pub fn limit_cpu_time(&self, limit: Option<Duration>) -> io::Result<()> {
+        let seconds = limit.map(|limit| limit.as_secs() + u64::from(limit.subsec_nanos() > 0));
+        let new = Rlimit { current: seconds, maximum: seconds.map(|seconds| seconds + 1) };
+        self.set_limit(Resource::Cpu, new)
+    }
+
+    /// Bounds the memory that the process writes to: what it allocates and what guests get, not what
+    /// is only reserved.
+    ///
+    /// # Errors
+    /// The process has ended.
+    pub fn limit_data(&self, bytes: Option<u64>) -> io::Result<()> {
+        self.set_limit(Resource::Data, Rlimit { current: bytes, maximum: None })
+    }
+
+    fn set_limit(&self, resource: Resource, new: Rlimit) -> io::Result<()> {
+        if self.end.is_some() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        // It isn't reaped, so the number is still its own.
+        prlimit(Some(self.process), resource, new)?;
+        Ok(())
     }
 }
 
@@ -104,6 +151,21 @@ impl Drop for WorkerProcess {
         // Reaping can't fail for a child of ours that wasn't reaped.
         let _ = self.wait();
     }
+}
+
+fn wait_for(pidfd: BorrowedFd<'_>, options: WaitIdOptions) -> io::Result<ProcessEnd> {
+    loop {
+        match waitid(WaitId::PidFd(pidfd), options) {
+            Err(rustix::io::Errno::INTR) | Ok(None) => {}
+            Err(error) => return Err(error.into()),
+            Ok(Some(status)) => return end_of(&status).ok_or_else(|| io::ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
+fn end_of(status: &WaitIdStatus) -> Option<ProcessEnd> {
+    let exited = status.exit_status().map(ProcessEnd::Exited);
+    exited.or_else(|| status.terminating_signal().map(ProcessEnd::Signalled))
 }
 
 type Request = (WorkerCommand, SyncSender<io::Result<WorkerProcess>>);
@@ -133,7 +195,7 @@ impl Spawner {
     /// [`WorkerProcess::stderr_text`], no core dumps, killed when this spawner ends.
     ///
     /// # Errors
-    /// Those of fork(2) and execve(2), too many descriptors, or the spawner has ended.
+    /// Those of clone3(2) and execveat(2), too many descriptors, or the spawner has ended.
     pub fn spawn(&self, command: WorkerCommand) -> io::Result<WorkerProcess> {
         let gone = || io::Error::other("the spawner has ended");
         let requests = self.requests.lock().expect("no holder of this lock panics").clone();
@@ -156,65 +218,66 @@ impl Drop for Spawner {
 fn serve(inbox: &Receiver<Request>) {
     while let Ok((command, answer)) = inbox.recv() {
         // Whoever asked may have gone; then the process is killed by its drop.
-        let _ = answer.send(begin(command));
+        let _ = answer.send(begin(&command));
     }
 }
 
-fn begin(worker: WorkerCommand) -> io::Result<WorkerProcess> {
-    let WorkerCommand { command, descriptors } = worker;
-    let (program, arguments) = command.split_first().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+fn begin(worker: &WorkerCommand) -> io::Result<WorkerProcess> {
+    let WorkerCommand { command, descriptors, namespaces, cgroup } = worker;
+    let program = command.first().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     if descriptors.len() > MAX_GIVEN {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    let parked = descriptors
-        .iter()
-        .map(|descriptor| Ok(rustix::io::fcntl_dupfd_cloexec(descriptor, PARKING)?))
-        .collect::<io::Result<Vec<OwnedFd>>>()?;
-    drop(descriptors);
+    let arguments = command.iter().map(|argument| CString::new(argument.as_bytes())).collect::<Result<Vec<_>, _>>()?;
+    // Opened here: the child may have become somebody who can't reach it.
+    let program = rustix::fs::open(program, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     let stderr = StderrNote::new()?;
-    let parent = getpid();
-    #[expect(clippy::disallowed_methods, reason = "this is the jail that makes processes")]
-    let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .env_clear()
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::from(stderr.writer()?));
-    #[expect(unsafe_code, reason = "the child's walls are put up between fork and exec")]
-    // SAFETY: the closure makes system calls only: it doesn't allocate, lock or panic.
-    unsafe {
-        command.pre_exec(move || {
-            die_with_parent(parent)?;
-            setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
-            for (descriptor, number) in parked.iter().zip(FIRST_DESCRIPTOR..) {
-                put_at(descriptor.as_fd(), number)?;
-            }
-            Ok(())
-        });
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    let (gate, opener) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (told, failure) = pipe_with(PipeFlags::CLOEXEC)?;
+
+    let streams = [null.as_fd(), null.as_fd(), stderr.as_fd()].into_iter().zip(0..);
+    let given = descriptors.iter().map(OwnedFd::as_fd).zip(FIRST_DESCRIPTOR..);
+    let parked = streams.chain(given).map(|(from, number)| Ok((park(from)?, number)));
+    let parked = parked.collect::<io::Result<Vec<(OwnedFd, RawFd)>>>()?;
+    let (gate, failure, program) = (park(gate.as_fd())?, park(failure.as_fd())?, park(program.as_fd())?);
+    let placed: Vec<(BorrowedFd<'_>, RawFd)> = parked.iter().map(|(from, number)| (from.as_fd(), *number)).collect();
+    let (born_in, tasks) = cgroup.as_ref().map_or((None, Vec::new()), CgroupEntry::parts);
+    let plan = ChildPlan {
+        namespaces: namespaces.clone_flags(),
+        born_in,
+        tasks: &tasks,
+        gate: gate.as_fd(),
+        opener: opener.as_fd(),
+        failure: failure.as_fd(),
+        descriptors: &placed,
+        program: program.as_fd(),
+        arguments: &arguments,
+    };
+    let forked = clone_child(&plan)?;
+    let process = Pid::from_raw(forked.process).expect("a process number is positive");
+    let killer = Killer(Arc::new(forked.pidfd));
+    // From here on the child is killed and reaped whatever happens.
+    let child = WorkerProcess { process, killer, stderr, end: None, final_cpu_time: None };
+    namespace::write_maps(process, *namespaces)?;
+    rustix::io::write(&opener, &[1])?;
+    drop(failure);
+    match failure_told(told)? {
+        Some(error) => Err(error),
+        None => Ok(child),
     }
-    let child = command.spawn()?;
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let pid = pid.expect("a process number is a positive 32-bit number");
-    // The child can't be reaped before this, so the number is still its own.
-    let killer = Killer(Arc::new(pidfd_open(pid, PidfdFlags::empty())?));
-    Ok(WorkerProcess { child, killer, stderr, end: None })
 }
 
-/// Asks for SIGKILL when the parent thread dies, and fails if it died before the asking.
-fn die_with_parent(parent: Pid) -> io::Result<()> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
-    if getppid() == Some(parent) { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+fn park(descriptor: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    Ok(rustix::io::fcntl_dupfd_cloexec(descriptor, PARKING)?)
 }
 
-/// Copies `descriptor` to `number`, to be kept across exec.
-fn put_at(descriptor: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
-    #[expect(unsafe_code, reason = "dup2 wants an owner of the number that it replaces")]
-    // SAFETY: the child between fork and exec: nobody else owns the number, and this owner is
-    // forgotten below, so nothing is closed twice.
-    let target = unsafe { OwnedFd::from_raw_fd(number) };
-    let mut target = std::mem::ManuallyDrop::new(target);
-    Ok(rustix::io::dup2(descriptor, &mut target)?)
+/// Waits for the program to begin, which closes the pipe, or for the reason why it can't.
+fn failure_told(told: OwnedFd) -> io::Result<Option<io::Error>> {
+    let mut number = Vec::new();
+    File::from(told).read_to_end(&mut number)?;
+    let number = number.first_chunk().copied().map(i32::from_ne_bytes);
+    Ok(number.map(io::Error::from_raw_os_error))
 }
 
 #[cfg(test)]
@@ -224,7 +287,7 @@ mod tests {
 
     fn shell(script: &str, descriptors: Vec<OwnedFd>) -> WorkerCommand {
         let command = ["/bin/sh", "-c", script].iter().map(OsString::from).collect();
-        WorkerCommand { command, descriptors }
+        WorkerCommand { command, descriptors, namespaces: Namespaces::default(), cgroup: None }
     }
 
     fn read_all(socket: &OwnedFd) -> String {
@@ -261,7 +324,7 @@ mod tests {
         killer.kill();
         assert_eq!(endless.wait().unwrap(), ProcessEnd::Signalled(9));
         killer.kill();
-        let nothing = WorkerCommand { command: vec!["/no/such/program".into()], descriptors: vec![] };
+        let nothing = WorkerCommand { command: vec!["/no/such/program".into()], ..shell("", vec![]) };
         assert_eq!(spawner.spawn(nothing).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 

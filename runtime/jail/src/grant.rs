@@ -1,0 +1,89 @@
+//! A folder of the host for one worker: a mount of its own, in which the worker is the folder's owner
+//! and out of which no `..` leads.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+
+use rustix::fs::fstat;
+use rustix::mount::{OpenTreeFlags, open_tree};
+
+use crate::namespace::user_namespace;
+
+/// Makes the mount, for a worker that will be the user and group `identity`. Wants the privilege to
+/// mount.
+///
+/// # Errors
+/// The folder's file system can't show owners otherwise than they are, or the privilege is missing.
+pub fn grant(folder: impl AsFd, identity: u32, read_only: bool) -> io::Result<OwnedFd> {
+    let folder = folder.as_fd();
+    let owner = fstat(folder)?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    let mount = open_tree(folder, "", flags)?;
+    let namespace = user_namespace((owner.st_uid, identity), (owner.st_gid, identity))?;
+    set_attributes(mount.as_fd(), namespace.as_fd(), read_only)?;
+    Ok(mount)
+}
+
+fn set_attributes(mount: BorrowedFd<'_>, namespace: BorrowedFd<'_>, read_only: bool) -> io::Result<()> {
+    let mut set = libc::MOUNT_ATTR_IDMAP | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
+    if read_only {
+        set |= libc::MOUNT_ATTR_RDONLY;
+    }
+    let attributes = libc::mount_attr {
+        attr_set: set,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: u64::from(namespace.as_raw_fd().cast_unsigned()),
+    };
+    #[expect(unsafe_code, reason = "rustix doesn't have mount_setattr")]
+    // SAFETY: the attributes are valid for reading and have the size that is told.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::os::unix::fs::MetadataExt as _;
+
+    use rustix::fs::{CWD, Mode, OFlags, openat};
+    use rustix::process::geteuid;
+
+    use super::*;
+
+    #[test]
+    fn owners_look_like_the_worker_and_nothing_leads_out() {
+        if !geteuid().is_root() {
+            // Only root may; that an ordinary user's node does without is tested with the pool.
+            return;
+        }
+        let home = tempfile::tempdir().unwrap();
+        let inner = home.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        std::os::unix::fs::chown(&inner, Some(1234), Some(4321)).unwrap();
+        fs::write(home.path().join("secret"), b"x").unwrap();
+        let folder = openat(CWD, &inner, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        let mount = grant(&folder, 77_777, false).unwrap();
+        let seen = fstat(&mount).unwrap();
+        assert_eq!((seen.st_uid, seen.st_gid), (77_777, 77_777));
+        let up = openat(&mount, "../secret", OFlags::RDONLY, Mode::empty());
+        assert_eq!(up.unwrap_err(), rustix::io::Errno::NOENT);
+        let read_only = grant(&folder, 77_777, true).unwrap();
+        let flags = OFlags::CREATE | OFlags::WRONLY;
+        let refused = openat(&read_only, "new", flags, Mode::RUSR);
+        assert_eq!(refused.unwrap_err(), rustix::io::Errno::ROFS);
+        // Root is nobody in there and may make nothing: its user doesn't exist in that mount.
+        let made = openat(&mount, "new", flags, Mode::RUSR).map(File::from);
+        assert_eq!(made.unwrap_err(), rustix::io::Errno::OVERFLOW);
+        assert_eq!(fs::metadata(&inner).unwrap().uid(), 1234);
+    }
+}

@@ -1,0 +1,107 @@
+//! What a worker shares with nobody: user, network, mount, process, System V and host name spaces.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, geteuid, getgid, getuid};
+
+use crate::clone::{clone_waiting, try_namespaces};
+
+/// The namespaces that a worker gets of its own; none by default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Namespaces {
+    /// How they are made, if at all.
+    pub kind: NamespaceKind,
+    /// Whether the network is the host's.
+    pub host_network: bool,
+}
+
+/// How namespaces are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NamespaceKind {
+    /// Not at all.
+    #[default]
+    None,
+    /// By right of this process's own capabilities.
+    Privileged,
+    /// Inside a user namespace, in which only this process's own user and group exist.
+    Unprivileged,
+}
+
+const NEW_ALL: libc::c_int =
+    libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWCGROUP;
+
+impl Namespaces {
+    pub(crate) fn clone_flags(self) -> u64 {
+        let user = match self.kind {
+            NamespaceKind::None => return 0,
+            NamespaceKind::Privileged => 0,
+            NamespaceKind::Unprivileged => libc::CLONE_NEWUSER,
+        };
+        let network = if self.host_network { 0 } else { libc::CLONE_NEWNET };
+        u64::from((NEW_ALL | user | network).cast_unsigned())
+    }
+}
+
+impl NamespaceKind {
+    /// Finds out what this host lets us do, by doing it. The text says what is missing and why.
+    pub fn of_this_host() -> (Self, Option<String>) {
+        let attempt = |kind| try_namespaces(Namespaces { kind, host_network: false }.clone_flags());
+        let privileged = if geteuid().is_root() {
+            attempt(Self::Privileged)
+        } else {
+            Err(io::Error::from(io::ErrorKind::PermissionDenied))
+        };
+        if privileged.is_ok() {
+            return (Self::Privileged, None);
+        }
+        match attempt(Self::Unprivileged) {
+            Ok(()) => (Self::Unprivileged, None),
+            Err(error) => (Self::None, Some(format!("this host lets us make no namespaces: {error}"))),
+        }
+    }
+}
+
+/// Lets this process's own user and group exist in the user namespace of a child that waits.
+pub(crate) fn write_maps(child: Pid, namespaces: Namespaces) -> io::Result<()> {
+    if namespaces.kind == NamespaceKind::Unprivileged {
+        let (user, group) = (getuid().as_raw(), getgid().as_raw());
+        write_map(child, "uid_map", user, user)?;
+        // An unprivileged process may map its group only for a child that can't change its groups.
+        fs::write(of_process(child, "setgroups"), "deny")?;
+        write_map(child, "gid_map", group, group)?;
+    }
+    Ok(())
+}
+
+/// A user namespace in which `inside` is what `outside` is to the host, for users and groups: what
+/// the kernel wants to map the owners of a mount.
+///
+/// # Errors
+/// This process may not make it.
+pub(crate) fn user_namespace(users: (u32, u32), groups: (u32, u32)) -> io::Result<OwnedFd> {
+    let (gate, opener) = pipe_with(PipeFlags::CLOEXEC)?;
+    let flags = u64::from(libc::CLONE_NEWUSER.cast_unsigned());
+    let forked = clone_waiting(flags, gate.as_fd(), opener.as_fd())?;
+    let child = Pid::from_raw(forked.process).expect("a process number is positive");
+    let opened = write_map(child, "uid_map", users.0, users.1)
+        .and_then(|()| write_map(child, "gid_map", groups.0, groups.1))
+        .and_then(|()| fs::File::open(of_process(child, "ns/user")));
+    drop(opener);
+    // It ends by the closed gate; reaping a child of ours can't fail.
+    let _ = rustix::process::waitid(
+        rustix::process::WaitId::PidFd(forked.pidfd.as_fd()),
+        rustix::process::WaitIdOptions::EXITED,
+    );
+    Ok(opened?.into())
+}
+
+fn of_process(process: Pid, file: &str) -> String {
+    format!("/proc/{}/{file}", process.as_raw_nonzero())
+}
+
+fn write_map(process: Pid, file: &str, inside: u32, outside: u32) -> io::Result<()> {
+    fs::write(of_process(process, file), format!("{inside} {outside} 1"))
+}
