@@ -4,8 +4,9 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use wasmbatch_executor::NetworkAccess;
-use wasmbatch_executor::frame::{Begin, MAX_REASON, Purpose, ScratchSource, WallReport};
-use wasmbatch_jail::enclose::{self, Enclosure, Wall, enclose};
+use wasmbatch_executor::frame::{Begin, BornInto, MAX_REASON, Purpose, ScratchSource, WallReport};
+use wasmbatch_jail::NamespaceKind;
+use wasmbatch_jail::enclose::{self, Enclosure, Folder, Wall, enclose};
 
 /// What a worker keeps of the world.
 pub(crate) struct Kept {
@@ -27,7 +28,7 @@ pub(crate) fn close(begin: &Begin<'_>, mut descriptors: Vec<OwnedFd>) -> io::Res
         Some(ScratchSource::Folder) => Some(descriptors.pop().ok_or_else(missing)?),
         Some(ScratchSource::Memory { .. } | ScratchSource::Device { .. }) | None => None,
     };
-    if u32::try_from(descriptors.len()) != Ok(begin.given_folders) {
+    if descriptors.len() != begin.read_only_folders.len() {
         return Err(missing());
     }
     let same_folder = folder.as_ref().map(OwnedFd::try_clone).transpose()?;
@@ -42,8 +43,15 @@ pub(crate) fn close(begin: &Begin<'_>, mut descriptors: Vec<OwnedFd>) -> io::Res
         },
         scratch: scratch(begin.scratch, folder),
         identity: begin.identity,
+        namespaces: match begin.namespaces {
+            BornInto::Host => NamespaceKind::None,
+            BornInto::Privileged => NamespaceKind::Privileged,
+            BornInto::Unprivileged => NamespaceKind::Unprivileged,
+        },
     };
-    let folders: Vec<_> = descriptors.iter().map(OwnedFd::as_fd).collect();
+    let folders = descriptors.iter().zip(&begin.read_only_folders);
+    let folders = folders.map(|(directory, read_only)| Folder { directory: directory.as_fd(), read_only: *read_only });
+    let folders: Vec<Folder<'_>> = folders.collect();
     let enclosed = enclose(wanted, &folders)?;
     Ok(Kept { scratch: enclosed.scratch.or(same_folder), folders: descriptors, walls: enclosed.walls })
 }

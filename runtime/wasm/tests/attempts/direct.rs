@@ -7,11 +7,11 @@ use sha2::Digest as _;
 use tempfile::TempDir;
 
 use wasmbatch_executor::frame::{
-    Begin, Folder, FrameReader, FromWorker, GuestUsage, MAX_FROM_WORKER, MAX_TO_WORKER, PROTOCOL, Purpose, Run,
-    ScratchSource, ToWorker, WorkerEnding, decode, encode,
+    Begin, BornInto, Folder, FrameReader, FromWorker, GuestUsage, MAX_FROM_WORKER, MAX_TO_WORKER, PROTOCOL, Purpose,
+    Run, ScratchSource, ToWorker, WorkerEnding, decode, encode,
 };
 use wasmbatch_executor::{EngineProfile, ModuleKind, NetworkAccess, OutputStream};
-use wasmbatch_jail::{Scratch, ScratchRoot, Spawner, WorkerCommand, WorkerProcess, socket};
+use wasmbatch_jail::{Namespaces, Scratch, ScratchRoot, Spawner, WorkerCommand, WorkerProcess, socket};
 
 use crate::node::WORKER_FLAG;
 
@@ -80,10 +80,26 @@ impl Workers {
     pub(crate) fn begin(&self, purpose: Purpose, profile: EngineProfile, network: NetworkAccess, flag: &str) -> Worker {
         let (ours, theirs) = socket::pair().unwrap();
         let command = vec![std::env::current_exe().unwrap().into(), flag.into()];
-        let process = self.spawner.spawn(WorkerCommand { command, descriptors: vec![theirs] }).unwrap();
+        let process = self
+            .spawner
+            .spawn(WorkerCommand {
+                command,
+                descriptors: vec![theirs],
+                namespaces: Namespaces::default(),
+                cgroup: None,
+            })
+            .unwrap();
         let scratch = (purpose == Purpose::Run).then(|| self.scratch.create().unwrap());
         let source = scratch.as_ref().map(|_| ScratchSource::Folder);
-        let begin = Begin { purpose, profile, network, scratch: source, identity: None, given_folders: 0 };
+        let begin = Begin {
+            purpose,
+            profile,
+            network,
+            scratch: source,
+            identity: None,
+            namespaces: BornInto::Host,
+            read_only_folders: vec![],
+        };
         let mut worker = Worker {
             process,
             socket: ours,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use wasmbatch_core::Ending;
 use wasmbatch_executor::{Executor as _, Program};
-use wasmbatch_jail::{Spawner, WorkerCommand};
+use wasmbatch_jail::{Namespaces, Spawner, WorkerCommand};
 
 use crate::Test;
 use crate::guests::{ENDLESS, NO_OP, guest, hello};
@@ -156,7 +156,11 @@ fn no_worker_serves_two_domains_or_a_folder_and_another() {
 fn kill(pid: u32) {
     let spawner = Spawner::start().unwrap();
     let command = ["/bin/sh", "-c", &format!("kill -9 {pid}")].map(Into::into).to_vec();
-    spawner.spawn(WorkerCommand { command, descriptors: Vec::new() }).unwrap().wait().unwrap();
+    spawner
+        .spawn(WorkerCommand { command, descriptors: Vec::new(), namespaces: Namespaces::default(), cgroup: None })
+        .unwrap()
+        .wait()
+        .unwrap();
 }
 
 fn a_killed_worker_takes_its_attempt_and_nothing_else() {
