@@ -111,13 +111,13 @@ impl Workers {
         worker.send(&ToWorker::Begin(begin), &folder);
         worker._scratch = scratch;
         let engine = match worker.next() {
-            Some(FromWorker::Hello { protocol, engine, walls: _ }) => {
-                assert_eq!(protocol, PROTOCOL);
-                engine
+            Some(FromWorker::Hello { protocol: PROTOCOL, engine, walls: _ }) => Some(engine),
+            other => {
+                assert!(other.is_none(), "{other:?} in place of a hello");
+                None
             }
-            other => panic!("{other:?} in place of a hello"),
         };
-        worker.engine = engine;
+        worker.engine = engine.unwrap_or_else(|| panic!("no hello: {}", worker.autopsy()));
         worker
     }
 
@@ -167,6 +167,19 @@ impl Worker {
         Some(decode(content).unwrap())
     }
 
+    /// Most bytes of memory that the process held at any time.
+    pub(crate) fn most_resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        most.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// How the process ended, which it did or is about to.
+    fn autopsy(&mut self) -> String {
+        let end = self.process.wait().unwrap();
+        format!("{end:?}: {}", self.process.stderr_text())
+    }
+
     /// Runs a program that the worker doesn't know yet.
     pub(crate) fn run(&mut self, compiled: &Compiled, ask: &Ask) -> Ran {
         let folders: Vec<Folder<'_>> = Vec::new();
@@ -199,8 +212,7 @@ impl Worker {
                     return Ran { ending, usage, stdout };
                 }
                 None => {
-                    let how = self.process.wait().map_or_else(|error| error.to_string(), |end| format!("{end:?}"));
-                    let ending = End::Died(format!("{how}: {}", self.process.stderr_text()));
+                    let ending = End::Died(self.autopsy());
                     return Ran { ending, usage: GuestUsage::default(), stdout };
                 }
                 Some(other) => panic!("{other:?} in an attempt"),

@@ -3,12 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "all of this binary is tests")]
 
+mod asynchronous;
 mod compiling;
 mod components;
 mod direct;
 mod endings;
 mod folders;
 mod guests;
+mod hostile;
 mod node;
 mod profiles;
 mod usage;
@@ -36,6 +38,8 @@ fn main() {
         workers::TESTS,
         profiles::TESTS,
         usage::TESTS,
+        asynchronous::TESTS,
+        hostile::TESTS,
     ]
     .concat();
     if has("--list") {
