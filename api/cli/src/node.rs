@@ -118,7 +118,7 @@ fn check_walls(walls: &[Wall], require_full_jail: bool) -> anyhow::Result<()> {
 }
 
 fn pool_options(options: &Options) -> anyhow::Result<wasmbatch_executor::Options> {
-    let WorkerOptions { require_full_jail, compile_memory_mib, compile_seconds, worker_uid_base } = options.workers;
+    let WorkerOptions { require_full_jail: _, compile_memory_mib, compile_seconds, worker_uid_base } = options.workers;
     let worker = std::env::current_exe().context("can't find this program's own file")?;
     let warm = usize::try_from(options.vcpus)?.clamp(1, MOST_WORKERS);
     let mut pool = wasmbatch_executor::Options::new(vec![worker.into(), "worker".into()], options.data_dir.clone());
@@ -128,7 +128,12 @@ fn pool_options(options: &Options) -> anyhow::Result<wasmbatch_executor::Options
     if let Some(seconds) = compile_seconds {
         pool.compile_timeout = Duration::from_secs(seconds);
     }
-    let _unwired = (require_full_jail, compile_memory_mib, worker_uid_base);
+    if let Some(mebibytes) = compile_memory_mib {
+        pool.compile_memory_bytes = mebibytes << 20;
+    }
+    if let Some(base) = worker_uid_base {
+        pool.worker_uid_base = base;
+    }
     Ok(pool)
 }
 

@@ -1,7 +1,8 @@
 //! Checking and compiling a module that nobody trusts.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
+use std::num::NonZeroUsize;
 
 use wasmtime::component::Component;
 use wasmtime::{Error, Module};
@@ -14,9 +15,26 @@ use crate::run::{component_program, module_program};
 /// Largest module that is compiled.
 const MAX_MODULE_BYTES: u64 = 1024 * 1024 * 1024;
 
+/// Most threads of one compilation.
+const MAX_THREADS: usize = 16;
+
 const MAGIC: &[u8] = b"\0asm";
 const MODULE_VERSION: [u8; 4] = [1, 0, 0, 0];
 const COMPONENT_VERSION: [u8; 4] = [0x0d, 0, 1, 0];
+
+/// The threads among which a compilation is divided. How many the machine has use for is asked of the
+/// host's files, so it is asked before the jail closes; they start when it is closed.
+pub(crate) struct Compilers(usize);
+
+impl Compilers {
+    pub(crate) fn of_this_machine() -> Self {
+        Self(std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MAX_THREADS))
+    }
+
+    pub(crate) fn start(&self) -> io::Result<()> {
+        rayon::ThreadPoolBuilder::new().num_threads(self.0).build_global().map_err(io::Error::other)
+    }
+}
 
 /// A module's fault, fit for its owner.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

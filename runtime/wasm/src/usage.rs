@@ -31,22 +31,21 @@ impl FileTraffic {
 
     /// What was read and written since this was called last.
     pub(crate) fn since_last(&mut self) -> Counts {
-        let now = self.read().unwrap_or(self.last);
+        let Some((now, reading)) = self.read() else { return Counts::default() };
         let since = Counts {
             read: now.read.saturating_sub(self.last.read),
             written: now.written.saturating_sub(self.last.written),
         };
-        self.last = now;
+        // Reading the counters is reading too, and is counted after it.
+        self.last = Counts { read: now.read + reading, written: now.written };
         since
     }
 
-    fn read(&self) -> Option<Counts> {
+    /// The counters, and how many bytes it took to read them.
+    fn read(&self) -> Option<(Counts, u64)> {
         let mut buffer = [0; BUFFER_BYTES];
         let length = self.counters.as_ref()?.read_at(&mut buffer, 0).ok()?;
-        let mut counts = parse(&buffer[..length])?;
-        // Reading this is reading too, and is counted after it.
-        counts.read += u64::try_from(length).ok()?;
-        Some(counts)
+        Some((parse(&buffer[..length])?, u64::try_from(length).ok()?))
     }
 }
 

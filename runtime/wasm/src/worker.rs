@@ -7,15 +7,15 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 
 use wasmbatch_executor::frame::{
-    Begin, FolderSource, FrameReader, FromWorker, GuestUsage, MAX_REASON, MAX_TO_WORKER, PROTOCOL, Run, ToWorker,
-    WorkerEnding, decode,
+    Begin, FolderSource, FrameReader, FromWorker, GuestUsage, MAX_REASON, MAX_TO_WORKER, PROTOCOL, Purpose, Run,
+    ToWorker, WorkerEnding, decode,
 };
 use wasmbatch_executor::{NetworkAccess, OutputStream};
 use wasmbatch_jail::enclose::Wall;
 use wasmbatch_jail::{inherited, scratch, socket};
 
 use crate::channel::Channel;
-use crate::compile::{Fault, compile};
+use crate::compile::{Compilers, Fault, compile};
 use crate::drive::Driver;
 use crate::enclosure::{self, Kept};
 use crate::ending::GuestEnding;
@@ -75,11 +75,19 @@ fn serve(native: Option<NativeGuest>) -> Result<(), WorkerError> {
         Some(_) => return Err(WorkerError::Pool("something else before the beginning")),
         None => return Ok(()),
     };
-    let Begin { profile, network, .. } = frame;
+    let Begin { purpose, profile, network, .. } = frame;
     let hosts = Hosts::new(profile).map_err(WorkerError::Engine)?;
-    let driver = Driver::new().map_err(WorkerError::Thread)?;
+    let driver = match purpose {
+        Purpose::Run => Driver::new(),
+        Purpose::Compile => Driver::without_waiting(),
+    };
+    let driver = driver.map_err(WorkerError::Thread)?;
+    let compilers = Compilers::of_this_machine();
     let traffic = FileTraffic::open();
     let kept = enclosure::close(&frame, descriptors).map_err(WorkerError::Jail)?;
+    if purpose == Purpose::Compile {
+        compilers.start().map_err(WorkerError::Thread)?;
+    }
     let made = Made { hosts, network, traffic, kept, native };
     let served = driver.run(move || Worker::begin(made, &from_pool.socket)?.serve(from_pool));
     served.map_err(WorkerError::Thread)?.unwrap_or(Err(WorkerError::Pool("something that panics")))

@@ -112,11 +112,15 @@ fn memories_of_all_instances_count_together() {
 fn components_of_another_world_do_not_start() {
     let node = Node::new();
     let nothing = "(component)".to_owned();
-    let world = "InvalidModule: it is a component of another world: it exports no wasi:cli run of WASI 0.2";
+    let world = "InvalidModule: it is a component of another world: it exports no wasi:cli run of WASI 0.2 or 0.3";
     assert_eq!(reason_of(node.run_wat(&nothing).1), world);
     let other =
         command("wasi:http/incoming-handler@0.2.0", "", r#"(func (export "run") (result i32) unreachable)"#, "");
     assert_eq!(reason_of(node.run_wat(&other).1), world);
+    let candidate =
+        command("wasi:cli/run@0.3.0-rc-2025-09-16", "", r#"(func (export "run") (result i32) unreachable)"#, "");
+    let reason = "InvalidModule: it is a component of WASI 0.3.0 rc 2025 09 16: here are WASI 0.2 and 0.3.0";
+    assert_eq!(reason_of(node.run_wat(&candidate).1), reason);
     let importing = command(
         RUN,
         r#"(import "acme:storage/keys@1.0.0" (instance (export "get" (func (result u32)))))"#,

@@ -3,12 +3,17 @@
 
 #![expect(clippy::unwrap_used, reason = "all of this binary is tests")]
 
+mod asynchronous;
 mod compiling;
 mod components;
+mod direct;
 mod endings;
 mod folders;
 mod guests;
+mod hostile;
 mod node;
+mod profiles;
+mod usage;
 mod workers;
 
 type Test = (&'static str, fn());
@@ -25,7 +30,18 @@ fn main() {
         (false, true) => filters.iter().any(|filter| *filter == name),
         (false, false) => filters.iter().any(|filter| name.contains(filter.as_str())),
     };
-    let tests = [endings::TESTS, folders::TESTS, components::TESTS, compiling::TESTS, workers::TESTS].concat();
+    let tests = [
+        endings::TESTS,
+        folders::TESTS,
+        components::TESTS,
+        compiling::TESTS,
+        workers::TESTS,
+        profiles::TESTS,
+        usage::TESTS,
+        asynchronous::TESTS,
+        hostile::TESTS,
+    ]
+    .concat();
     if has("--list") {
         // None is ignored by default, which is what nextest asks for separately.
         if !has("--ignored") {

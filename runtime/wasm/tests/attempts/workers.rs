@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use wasmbatch_core::Ending;
 use wasmbatch_executor::{Executor as _, Program};
-use wasmbatch_jail::{Spawner, WorkerCommand};
+use wasmbatch_jail::{Namespaces, Spawner, WorkerCommand};
 
 use crate::Test;
 use crate::guests::{ENDLESS, NO_OP, guest, hello};
@@ -157,7 +157,7 @@ fn kill(pid: u32) {
     let spawner = Spawner::start().unwrap();
     let command = ["/bin/sh", "-c", &format!("kill -9 {pid}")].map(Into::into).to_vec();
     spawner
-        .spawn(WorkerCommand { command, descriptors: Vec::new(), namespaces: Default::default(), cgroup: None })
+        .spawn(WorkerCommand { command, descriptors: Vec::new(), namespaces: Namespaces::default(), cgroup: None })
         .unwrap()
         .wait()
         .unwrap();
