@@ -1,0 +1,61 @@
+//! Calls of the host with what nobody should give it.
+
+use crate::Ends;
+use crate::wasi::{self, Vector};
+
+/// All kinds of calls on descriptors that aren't there or aren't of that kind.
+pub fn wild_calls() -> Ends {
+    let mut taken = 0;
+    let mut number = 0_usize;
+    let (mut three, mut wide, mut small) = ([0; 3], 0_u64, -1);
+    let fds = (4..2000).chain([i32::MIN, -1, i32::MAX]);
+    for fd in fds {
+        // SAFETY: all that is pointed to is valid for the calls.
+        let errnos = unsafe {
+            [
+                wasi::fd_fdstat_get(fd, &raw mut three),
+                wasi::fd_seek(fd, i64::MIN, 2, &raw mut wide),
+                wasi::fd_read(fd, std::ptr::null(), 0, &raw mut number),
+                wasi::fd_readdir(fd, std::ptr::null_mut(), 0, -1, &raw mut number),
+                wasi::fd_renumber(fd, fd.wrapping_add(1)),
+                wasi::fd_filestat_set_times(fd, -1, -1, 0b1111),
+                wasi::sock_accept(fd, -1, &raw mut small),
+                wasi::sock_shutdown(fd, 3),
+                wasi::fd_close(fd),
+            ]
+        };
+        taken += errnos.iter().filter(|errno| **errno == 0).count();
+    }
+    // The streams and the folder are no sockets, and a folder is no file.
+    for fd in 0..4 {
+        // SAFETY: the number is valid for the call.
+        let errnos = unsafe { [wasi::sock_accept(fd, 0, &raw mut small), wasi::sock_shutdown(fd, 3)] };
+        taken += errnos.iter().filter(|errno| **errno == 0).count();
+    }
+    taken += usize::from(wasi::set_size(3, 1).is_ok()) + usize::from(wasi::write_at(3, b"x", 0).is_ok());
+    println!("taken {taken}");
+    Some(i32::from(taken > 0))
+}
+
+/// A write of what lies beyond the memory.
+pub fn wild_pointer() -> Ends {
+    println!("pointing");
+    let vector = Vector { at: std::ptr::without_provenance(0xffff_fff0), length: 4096 };
+    let mut written = 0;
+    // SAFETY: none is needed, the host has to look at the pointer; the rest is valid.
+    let errno = unsafe { wasi::fd_write(1, &raw const vector, 1, &raw mut written) };
+    println!("errno {errno}, {written} bytes");
+    Some(0)
+}
+
+/// The same MiB a thousand times over in one write.
+pub fn large_write() -> Ends {
+    let mebibyte = vec![b'x'; 1 << 20];
+    let vectors: Vec<Vector> = (0..1024).map(|_| Vector::of(&mebibyte)).collect();
+    let mut written = 0;
+    let file = wasi::open(3, b"file", false, wasi::CREATE, wasi::WRITE).expect("an empty folder takes a file");
+    // SAFETY: the vectors and the number are valid for the call.
+    let errno = unsafe { wasi::fd_write(file, vectors.as_ptr(), 1024, &raw mut written) };
+    println!("errno {errno}, {written} bytes");
+    Some(0)
+}
