@@ -8,7 +8,7 @@ pub fn wild_calls() -> Ends {
     let mut taken = 0;
     let mut number = 0_usize;
     let (mut three, mut wide, mut small) = ([0; 3], 0_u64, -1);
-    let fds = (4..2000).chain([i32::MIN, -1, i32::MAX]);
+    let fds = (4..2000).chain([i32::MAX]);
     for fd in fds {
         // SAFETY: all that is pointed to is valid for the calls.
         let errnos = unsafe {
@@ -16,10 +16,10 @@ pub fn wild_calls() -> Ends {
                 wasi::fd_fdstat_get(fd, &raw mut three),
                 wasi::fd_seek(fd, i64::MIN, 2, &raw mut wide),
                 wasi::fd_read(fd, std::ptr::null(), 0, &raw mut number),
-                wasi::fd_readdir(fd, std::ptr::null_mut(), 0, -1, &raw mut number),
+                wasi::fd_readdir(fd, std::ptr::null_mut(), 0, i64::MAX, &raw mut number),
                 wasi::fd_renumber(fd, fd.wrapping_add(1)),
-                wasi::fd_filestat_set_times(fd, -1, -1, 0b1111),
-                wasi::sock_accept(fd, -1, &raw mut small),
+                wasi::fd_filestat_set_times(fd, i64::MAX, 0, 0b0101),
+                wasi::sock_accept(fd, 0, &raw mut small),
                 wasi::sock_shutdown(fd, 3),
                 wasi::fd_close(fd),
             ]
@@ -35,6 +35,16 @@ pub fn wild_calls() -> Ends {
     taken += usize::from(wasi::set_size(3, 1).is_ok()) + usize::from(wasi::write_at(3, b"x", 0).is_ok());
     println!("taken {taken}");
     Some(i32::from(taken > 0))
+}
+
+/// A value that the call doesn't have.
+pub fn wild_value() -> Ends {
+    println!("asking");
+    let mut opened = -1;
+    // SAFETY: the number is valid for the call.
+    let errno = unsafe { wasi::sock_accept(3, -1, &raw mut opened) };
+    println!("errno {errno}");
+    Some(0)
 }
 
 /// A write of what lies beyond the memory.

@@ -29,18 +29,19 @@ fn tell(what: &str, (count, refusal): (u64, Option<Refusal>)) {
     }
 }
 
-/// One file, as long as it gets.
+/// One file, as long as it gets, and another behind it.
 pub fn fill_scratch() -> Ends {
-    let file = create("large").expect("an empty folder takes a file");
     let mebibyte = vec![0x5a; 1 << 20];
-    let mut at = 0;
-    let filled = until_refused(1 << 20, |_| {
-        let written = wasi::write_at(file, &mebibyte, at)?;
-        at += i64::try_from(written).expect("a small number");
-        Ok(())
-    });
-    println!("bytes {at}");
-    tell("writes", filled);
+    for name in ["large", "larger"] {
+        let file = create(name).expect("there is room for two files");
+        let mut at = 0;
+        let filled = until_refused(1 << 20, |_| {
+            let written = wasi::write_at(file, &mebibyte, at)?;
+            at += i64::try_from(written).expect("a small number");
+            Ok(())
+        });
+        tell(name, (at.unsigned_abs(), filled.1));
+    }
     Some(0)
 }
 
@@ -65,9 +66,36 @@ pub fn many_names() -> Ends {
         wasi::hard_link(SCRATCH, b"one", false, SCRATCH, format!("{long}{number}").as_bytes())
     });
     tell("names", named);
-    let listed = fs::read_dir("/").expect("the folder can be listed").filter(Result::is_ok).count();
-    println!("listed {listed}");
+    // In one call: the host goes through the whole folder for each.
+    let mut room = vec![0; 24 << 20];
+    let listing = wasi::list(SCRATCH, &mut room).expect("the folder can be listed");
+    println!("listed {}", names_in(listing));
     Some(0)
+}
+
+/// Entries of a listing: a head of 24 bytes, of which the fifth four are the length of the name, and the
+/// name.
+fn names_in(mut listing: &[u8]) -> usize {
+    let mut names = 0;
+    while let Some((head, rest)) = listing.split_first_chunk::<24>() {
+        let length = u32::from_le_bytes([head[16], head[17], head[18], head[19]]) as usize;
+        listing = rest.get(length..).unwrap_or_default();
+        names += 1;
+    }
+    names
+}
+
+/// A folder of many names, listed again and again.
+pub fn list_for_ever() -> Ends {
+    wasi::close(create("one").expect("an empty folder takes a file"));
+    for number in 0..20_000 {
+        let name = format!("name-{number}");
+        wasi::hard_link(SCRATCH, b"one", false, SCRATCH, name.as_bytes()).expect("there is room for some names");
+    }
+    println!("listing");
+    loop {
+        std::hint::black_box(fs::read_dir("/").expect("the folder can be listed").count());
+    }
 }
 
 /// Files that are long and have nothing in them.
@@ -106,7 +134,7 @@ pub fn sparse() -> Ends {
 /// Folders in folders. No path is as long as the way to the last of them.
 pub fn deep() -> Ends {
     let mut folder = SCRATCH;
-    let gone_down = until_refused(20_000, |_| {
+    let gone_down = until_refused(2_000, |_| {
         wasi::make_folder(folder, b"d")?;
         let next = wasi::open(folder, b"d", false, wasi::DIRECTORY, wasi::READ)?;
         if folder != SCRATCH {

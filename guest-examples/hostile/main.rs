@@ -40,6 +40,7 @@ fn main() {
         ["fill-scratch"] => files::fill_scratch(),
         ["many-files"] => files::many_files(),
         ["many-names"] => files::many_names(),
+        ["list-for-ever"] => files::list_for_ever(),
         ["sparse"] => files::sparse(),
         ["deep"] => files::deep(),
         ["strange-names"] => files::strange_names(),
@@ -54,6 +55,7 @@ fn main() {
         ["race", folder] => race::run(folder),
 
         ["wild-calls"] => calls::wild_calls(),
+        ["wild-value"] => calls::wild_value(),
         ["wild-pointer"] => calls::wild_pointer(),
         ["large-write"] => calls::large_write(),
         _ => None,

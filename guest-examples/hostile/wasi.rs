@@ -100,6 +100,7 @@ impl std::fmt::Display for Refusal {
             22 => "fbig",
             25 => "ilseq",
             28 => "inval",
+            29 => "io",
             31 => "isdir",
             32 => "loop",
             33 => "mfile",
@@ -210,6 +211,14 @@ pub fn read_link(fd: i32, path: &[u8]) -> Answer<Vec<u8>> {
     let errno = unsafe { path_readlink(fd, path.as_ptr(), length(path), room.as_mut_ptr(), 4096, &raw mut used) };
     room.truncate(used);
     answer(errno).map(|()| room)
+}
+
+/// As much of a folder's listing as there is room for.
+pub fn list(fd: i32, room: &mut [u8]) -> Answer<&[u8]> {
+    let mut used = 0;
+    // SAFETY: the room and the number are valid for the call.
+    let errno = unsafe { fd_readdir(fd, room.as_mut_ptr(), length(room), 0, &raw mut used) };
+    answer(errno).map(|()| &room[..used])
 }
 
 /// The descriptor by which this program was given a folder.
