@@ -94,9 +94,7 @@ GROWS_TABLES = module(
     before=section(TABLE, FUNCREF + b"\0\0"),
 )
 # Has 4 GiB set to 1 in one instruction.
-FILLS_EVERYTHING = module(
-    b"\x41\0\x41\x01\x41\x7f\xfc\x0b\0", before=section(MEMORY, b"\0\x01")
-)
+FILLS_EVERYTHING = module(b"\x41\0\x41\x01\x41\x7f\xfc\x0b\0", before=section(MEMORY, b"\0\x01"))
 DIVIDES_BY_ZERO = module(b"\x41\x01\x41\0\x6d\x1a")
 CALLS_NOTHING = module(b"\x41\0\x11\0\0", before=section(TABLE, FUNCREF + b"\0\x01"))
 CALLS_BEYOND_TABLE = module(b"\x41\x7f\x11\0\0", before=section(TABLE, FUNCREF + b"\0\x01"))
@@ -180,7 +178,9 @@ def many_imports(count=300_000):
     return (
         HEADER
         + section(TYPE, PLAIN_TYPE)
-        + raw_section(IMPORT, number(count) + b"".join(name("env") + name(f"f{n}") + b"\0\0" for n in range(count)))
+        + raw_section(
+            IMPORT, number(count) + b"".join(name("env") + name(f"f{n}") + b"\0\0" for n in range(count))
+        )
         + section(FUNCTION, b"\0")
         + section(EXPORT, b"\x06_start\0" + number(count))
         + section(CODE, body(b""))
@@ -204,7 +204,13 @@ def many_types(count=900_000):
 
 def many_exports(count=300_000):
     exports = [START_EXPORT] + [name(f"e{n}") + b"\0\0" for n in range(count)]
-    return HEADER + section(TYPE, PLAIN_TYPE) + section(FUNCTION, b"\0") + section(EXPORT, *exports) + section(CODE, body(b""))
+    return (
+        HEADER
+        + section(TYPE, PLAIN_TYPE)
+        + section(FUNCTION, b"\0")
+        + section(EXPORT, *exports)
+        + section(CODE, body(b""))
+    )
 
 
 def many_globals(count=900_000):
@@ -279,19 +285,36 @@ def malformed():
         "code twice": _GOOD + code,
         "code without functions": HEADER + types + code,
         "functions without code": HEADER + types + functions + exports,
-        "more code than functions": HEADER + types + functions + exports + section(CODE, body(NOP), body(NOP)),
+        "more code than functions": HEADER
+        + types
+        + functions
+        + exports
+        + section(CODE, body(NOP), body(NOP)),
         "count past the end of the section": HEADER + raw_section(TYPE, number(1000) + PLAIN_TYPE),
         "count of four thousand million": HEADER + raw_section(TYPE, b"\xff\xff\xff\xff\x0f"),
         "rest behind the last entry": HEADER + raw_section(TYPE, b"\x01" + PLAIN_TYPE + b"rest"),
         "type that isn't there": HEADER + types + section(FUNCTION, b"\x07") + exports + code,
-        "export of what isn't there": HEADER + types + functions + section(EXPORT, b"\x06_start\0\x07") + code,
+        "export of what isn't there": HEADER
+        + types
+        + functions
+        + section(EXPORT, b"\x06_start\0\x07")
+        + code,
         "export that is no UTF-8": HEADER
         + types
         + functions
         + section(EXPORT, START_EXPORT, b"\x02\xc0\x80\0\0")
         + code,
-        "two exports of one name": HEADER + types + functions + section(EXPORT, START_EXPORT, START_EXPORT) + code,
-        "import that is no UTF-8": HEADER + types + section(IMPORT, b"\x01\xff\x01f\0\0") + functions + exports + code,
+        "two exports of one name": HEADER
+        + types
+        + functions
+        + section(EXPORT, START_EXPORT, START_EXPORT)
+        + code,
+        "import that is no UTF-8": HEADER
+        + types
+        + section(IMPORT, b"\x01\xff\x01f\0\0")
+        + functions
+        + exports
+        + code,
         "start that isn't there": module(NOP, between=raw_section(START, b"\x07")),
         "start that takes something": HEADER
         + section(TYPE, PLAIN_TYPE, b"\x60\x01\x7f\0")

@@ -10,6 +10,7 @@ import os
 import re
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -162,19 +163,17 @@ class Neighbours:
     def __init__(self, node):
         self.lab = Lab(node)
         self.queue = self.lab.queue(priority=100)
-        self.definition = self.lab.define("word-count", "--text", "one two three", container={"vcpus": "0.25"})
+        self.definition = self.lab.define(
+            "word-count", "--text", "one two three", container={"vcpus": "0.25"}
+        )
         self.ended = []
-        self.error = None
         self.over = threading.Event()
-        self.thread = threading.Thread(target=self.go_on, daemon=True)
-        self.thread.start()
+        self.thread = ThreadPoolExecutor(1)
+        self.work = self.thread.submit(self.go_on)
 
     def go_on(self):
-        try:
-            while not self.over.is_set():
-                self.ended.append(self.one())
-        except Exception as error:  # whatever it is, the test that ends it shows it
-            self.error = error
+        while not self.over.is_set():
+            self.ended.append(self.one())
 
     def one(self):
         begun = time.monotonic()
@@ -189,12 +188,9 @@ class Neighbours:
         return time.monotonic() - begun, job_id
 
     def stop(self):
-        """Ends it after the array under way."""
+        """Ends it after the array under way, and says what went wrong if something did."""
         self.over.set()
-        self.thread.join(timeout=70)
-        assert not self.thread.is_alive(), "the array beside the gallery came to a halt"
-        if self.error is not None:
-            raise self.error
+        self.work.result(timeout=70)
 
 
 def told(node):
@@ -212,7 +208,9 @@ def missing_wall(node, name):
 def memory_of(pid):
     """Bytes that a process has now, and the most that it had."""
     text = Path(f"/proc/{pid}/status").read_text()
-    found = {name: int(kib) << 10 for name, kib in re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB$", text, re.MULTILINE)}
+    found = {
+        name: int(kib) << 10 for name, kib in re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB$", text, re.MULTILINE)
+    }
     return found["VmRSS"], found["VmHWM"]
 
 
@@ -244,6 +242,7 @@ def neighbours(node):
     beside = Neighbours(node)
     yield beside
     beside.over.set()
+    beside.thread.shutdown()
 
 
 @pytest.fixture
@@ -267,7 +266,10 @@ def gallery(node, neighbours):
         seconds = 1 if piece.endless else 60
         definition = lab.define(piece.image, *piece.command, container=piece.container)
         found[piece.name] = lab.submit(
-            definition, timeout={"attemptDurationSeconds": seconds}, retryStrategy={"attempts": 1}, **piece.submit
+            definition,
+            timeout={"attemptDurationSeconds": seconds},
+            retryStrategy={"attempts": 1},
+            **piece.submit,
         )
     return found
 
@@ -311,7 +313,9 @@ def flooding(lab, word, **options):
     log = {"logConfiguration": {"logDriver": "awslogs", "options": options}}
     job_id = lab.submit(lab.define("hostile", word, container=log))
     job = lab.wait(job_id, "RUNNING")
-    notice = until(lambda: [line for line in lab.lines(job)[-1:] if "log limit of" in line], 30, "the log's end")
+    notice = until(
+        lambda: [line for line in lab.lines(job)[-1:] if "log limit of" in line], 30, "the log's end"
+    )
     assert "the rest is dropped" in notice[0]
     return job
 
@@ -362,7 +366,9 @@ def test_arguments_have_a_bound_and_up_to_it_they_arrive(lab):
         definition = lab.define("hostile", *command, parameters={"long": "x" * 10_239})
         return lab.wait(lab.submit(definition), "SUCCEEDED", "FAILED")
 
-    assert lab.lines(counted(102)) == [f"104 arguments, {102 * 10_240 + len('hostile count-arguments') + 1} bytes"]
+    assert lab.lines(counted(102)) == [
+        f"104 arguments, {102 * 10_240 + len('hostile count-arguments') + 1} bytes"
+    ]
     job = counted(103)
     assert job["statusReason"] == NOT_STARTED
     wanted = "ResourceInitializationError: the arguments and the environment together have more than 1 MiB"
@@ -486,15 +492,18 @@ def test_a_module_with_some_bytes_changed_is_refused_or_ends(lab, node):
         assert not re.search("crashed|WorkerCrashed|ResourceInitializationError", reason), reason
 
 
+# Which of the two bounds is met first depends on the machine.
+TOO_MUCH = "its compilation took (more than 512 MiB of memory|longer than 5 seconds)"
 BOMBS = {
-    # What must be refused, and by which bound; nothing says that it may as well be taken.
-    bombs.many_functions: "its compilation took more than 512 MiB of memory",
-    bombs.many_data: "its compilation took more than 512 MiB of memory",
-    bombs.many_types: "its compilation took more than 512 MiB of memory",
-    bombs.long_constant: "its compilation took more than 512 MiB of memory",
-    bombs.many_branches: "its compilation took longer than 6 seconds|its compilation took more than 512 MiB.*",
+    # What must be refused, and why.
+    bombs.many_functions: TOO_MUCH,
+    bombs.many_data: TOO_MUCH,
+    bombs.many_types: TOO_MUCH,
+    bombs.long_constant: TOO_MUCH,
+    bombs.many_branches: TOO_MUCH,
     bombs.large_branch_table: "invalid WebAssembly: .*exceeds the implementation limit.*",
-    bombs.many_imports: "invalid WebAssembly: .*exceeds the configured maximum.*|it imports .*",
+    bombs.many_imports: "invalid WebAssembly: .*exceeds the configured maximum.*|" + TOO_MUCH,
+    # What may as well be compiled, if that is within the bounds, and then does no harm.
     bombs.large_function: None,
     bombs.many_variables: None,
     bombs.deep_nesting: None,
@@ -509,7 +518,7 @@ BOMBS = {
 @pytest.fixture(scope="module")
 def compiling(module_node):
     """A node whose compilations have narrow bounds, with a program that is compiled already."""
-    node = module_node(vcpus=4, flags=["--compile-memory", "512", "--compile-seconds", "6"])
+    node = module_node(vcpus=4, flags=["--compile-memory", "512", "--compile-seconds", "5"])
     node.push_guests("hello")
     Lab(node).run("hello")
     yield node
@@ -536,7 +545,9 @@ def test_a_compilation_without_end_keeps_nobody_waiting(compiling, bombing):
         begun = time.monotonic()
         lab.wait(lab.submit(hello), "SUCCEEDED")
         assert time.monotonic() - begun < 5
-    assert any(lab.job(job)["status"] == "STARTING" for job in bombing.values()), "nothing was compiled meanwhile"
+    assert any(lab.job(job)["status"] == "STARTING" for job in bombing.values()), (
+        "nothing was compiled meanwhile"
+    )
 
 
 @pytest.mark.parametrize("bomb", BOMBS, ids=lambda bomb: bomb.__name__)
@@ -545,10 +556,10 @@ def test_a_bomb_is_refused_by_a_bound_or_harmless(compiling, bombing, bomb):
     job = lab.wait(bombing[bomb], "SUCCEEDED", "FAILED", seconds=90)
     check_alive(compiling)
     if "exitCode" in job["container"]:
-        assert BOMBS[bomb] is None, f"it was taken, though {BOMBS[bomb]}"
+        assert BOMBS[bomb] is None, "it was compiled"
         return
     reason = job["container"]["reason"]
-    assert re.fullmatch("InvalidModule: " + (BOMBS[bomb] or "its compilation took .*"), reason)
+    assert re.fullmatch(f"InvalidModule: ({BOMBS[bomb] or TOO_MUCH})", reason), reason
     lab.run("hello")
 
 
@@ -556,7 +567,7 @@ def test_a_bomb_is_refused_by_a_bound_or_harmless(compiling, bombing, bomb):
 # After all of it
 
 
-def test_after_all_of_it_the_node_is_as_it_was(lab, node, neighbours):
+def test_after_all_of_it_the_node_is_as_it_was(node, neighbours):
     neighbours.stop()
     assert neighbours.ended, "no array ended beside the gallery"
     slowest = max(seconds for seconds, _ in neighbours.ended)
@@ -567,7 +578,8 @@ def test_after_all_of_it_the_node_is_as_it_was(lab, node, neighbours):
     check_alive(node)
     # Those that are kept warm, and no others.
     most = os.cpu_count() or 1
-    workers = until(lambda: len(node.children()) <= most and node.children(), 10, "the end of spare workers")
+    until(lambda: len(node.children()) <= most, 10, f"the end of spare workers, of which {most} may stay")
+    workers = node.children()
     groups = cgroups_of(node.process.pid)
     if missing_wall(node, "memory cgroup") is None:
         assert groups, "there is a memory cgroup, and no group of the node"
@@ -575,7 +587,9 @@ def test_after_all_of_it_the_node_is_as_it_was(lab, node, neighbours):
     assert cgroups_of(node.process.pid) == []
     for worker in workers:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            parent = re.search(r"^PPid:\s+(\d+)$", Path(f"/proc/{worker}/status").read_text(), re.MULTILINE)[1]
+            parent = re.search(r"^PPid:\s+(\d+)$", Path(f"/proc/{worker}/status").read_text(), re.MULTILINE)[
+                1
+            ]
             assert int(parent) != node.process.pid, f"worker {worker} outlived its node"
     left = [path for path in (node.data / "scratch").rglob("*") if path.is_file()]
     assert left == []
