@@ -227,6 +227,16 @@ def cgroups_of(pid):
     return [folder for folder, below, _ in os.walk("/sys/fs/cgroup") if name in below]
 
 
+def seen(node):
+    """The workers of a node, as far as they are there: their state and their CPU time."""
+    found = {}
+    for pid in node.children():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            found[pid] = f"{fields[0]} {int(fields[11]) + int(fields[12])}"
+    return found
+
+
 @pytest.fixture(scope="module")
 def node(module_node):
     """A node that knows something in its environment that no job may know."""
@@ -577,8 +587,8 @@ def test_after_all_of_it_the_node_is_as_it_was(node, neighbours):
     assert told(node)["held"]["vcpus"] == 0
     check_alive(node)
     # Those that are kept warm, and no others.
-    most = os.cpu_count() or 1
-    until(lambda: len(node.children()) <= most, 10, f"the end of spare workers, of which {most} may stay")
+    most = node.vcpus
+    until(lambda: len(node.children()) <= most, 10, f"at most {most} of workers {seen(node)}")
     workers = node.children()
     groups = cgroups_of(node.process.pid)
     if missing_wall(node, "memory cgroup") is None:
