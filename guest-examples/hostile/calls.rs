@@ -69,3 +69,38 @@ pub fn large_write() -> Ends {
     println!("errno {errno}, {written} bytes");
     Some(0)
 }
+
+/// Times that no calendar has, given to a file and asked for.
+pub fn far_times() -> Ends {
+    let file = wasi::open(3, b"file", false, wasi::CREATE, wasi::WRITE).expect("an empty folder takes a file");
+    let mut taken = 0;
+    for time in [0, 1, i64::MAX, -1, i64::MIN, 1 << 62, 253_402_300_800_000_000] {
+        // SAFETY: it takes numbers only.
+        taken += usize::from(unsafe { wasi::fd_filestat_set_times(file, time, time, 0b0101) } == 0);
+        wasi::look_at(3, b"file", true).expect("the file is there whatever its times are");
+    }
+    println!("looked at 7 times, of which some were taken: {}", taken > 0);
+    Some(0)
+}
+
+/// Descriptors under the numbers of others: the folder's own, the streams', their own.
+pub fn renumber() -> Ends {
+    let file =
+        |name: &[u8]| wasi::open(3, name, false, wasi::CREATE, wasi::WRITE).expect("there is room for some files");
+    let first = file(b"first");
+    for _ in 0..20_000 {
+        let second = file(b"second");
+        // SAFETY: it takes numbers only. Each time what was `first` has to go.
+        let errno = unsafe { wasi::fd_renumber(second, first) };
+        assert_eq!(errno, 0, "a file takes the number of another");
+    }
+    println!("written {}", wasi::write_at(first, b"still here", 0).is_ok());
+    // SAFETY: it takes numbers only.
+    let itself = unsafe { wasi::fd_renumber(first, first) };
+    println!("itself {}", itself == 0);
+    // SAFETY: it takes numbers only. What becomes of the folder doesn't matter, as long as nothing is gained.
+    let _ = unsafe { wasi::fd_renumber(first, 3) };
+    let reached = [3, first].into_iter().filter(|fd| wasi::open(*fd, b"../etc", true, 0, wasi::READ).is_ok()).count();
+    println!("reached {reached}");
+    Some(i32::from(reached > 0))
+}

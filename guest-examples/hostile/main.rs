@@ -52,11 +52,14 @@ fn main() {
         ["links"] => paths::links("/"),
         ["links", folder] => paths::links(folder),
         ["change", folder] => paths::change(folder),
+        ["carry", from, to] => paths::carry(from, to),
         ["race", folder] => race::run(folder),
 
         ["wild-calls"] => calls::wild_calls(),
         ["wild-value"] => calls::wild_value(),
         ["wild-pointer"] => calls::wild_pointer(),
+        ["far-times"] => calls::far_times(),
+        ["renumber"] => calls::renumber(),
         ["large-write"] => calls::large_write(),
         _ => None,
     };

@@ -128,9 +128,13 @@ pub fn links(folder: &str) -> Ends {
     let targets = [
         "..",
         "../..",
+        "../",
+        "../..//",
         "../../../../../../../../etc",
+        "../../../../../../../../etc/",
         "../../../../../../../../etc/passwd",
         "../outside",
+        "../outside/",
         "../outside/secret.txt",
         "d/../..",
         "d/e/../../../outside",
@@ -193,6 +197,22 @@ fn through(tries: &mut Tries, fd: i32, link: &str) {
         tries.must_fail("link below", &below, wasi::hard_link(fd, b"f", false, fd, bytes));
         tries.must_fail("make a link below", &below, wasi::symlink(b"f", fd, bytes));
     }
+    // A slash behind the name asks for the folder that a link leads to.
+    for name in [format!("{link}/"), format!("{link}//"), format!("{link}/.")] {
+        let bytes = name.as_bytes();
+        tries.must_fail("open with a slash", &name, wasi::open(fd, bytes, false, 0, wasi::READ));
+        tries.must_fail("list with a slash", &name, wasi::open(fd, bytes, false, wasi::DIRECTORY, wasi::READ));
+        // The link itself may be looked at.
+        let looked = wasi::look_at(fd, bytes, false);
+        if !looked.is_ok_and(|stat| stat[2] & 0xff == wasi::LINK) {
+            tries.must_fail("look with a slash", &name, looked);
+        }
+        tries.must_fail("make a folder with a slash", &name, wasi::make_folder(fd, bytes));
+        tries.must_fail("remove with a slash", &name, wasi::remove_folder(fd, bytes));
+        tries.must_fail("unlink with a slash", &name, wasi::unlink(fd, bytes));
+        tries.must_fail("link with a slash", &name, wasi::hard_link(fd, bytes, false, fd, b"mine"));
+        tries.must_fail("take with a slash", &name, wasi::rename(fd, bytes, fd, b"mine"));
+    }
     // A link to what the link points to would be as good as what it points to.
     tries.must_fail("link to its target", link, wasi::hard_link(fd, bytes, true, fd, b"mine"));
 }
@@ -219,5 +239,20 @@ pub fn change(folder: &str) -> Ends {
     let mut room = [0; 9];
     let read = wasi::read_at(file, &mut room, 0).expect("it may be read");
     println!("read {}", String::from_utf8_lossy(&room[..read]));
+    tries.end()
+}
+
+/// Has a `file.txt` that may only be read appear in a folder that may be written to.
+pub fn carry(from: &str, to: &str) -> Ends {
+    let (from, to) = (wasi::given(from), wasi::given(to));
+    let mut tries = Tries::new();
+    let name = b"file.txt";
+    tries.must_fail("link over", "file.txt", wasi::hard_link(from, name, false, to, b"linked"));
+    tries.must_fail("link over by following", "file.txt", wasi::hard_link(from, name, true, to, b"linked"));
+    tries.must_fail("move over", "file.txt", wasi::rename(from, name, to, b"moved"));
+    let file = wasi::open(to, b"mine", false, wasi::CREATE, wasi::WRITE).expect("that folder takes files");
+    wasi::close(file);
+    tries.must_fail("link into", "mine", wasi::hard_link(to, b"mine", false, from, b"linked"));
+    tries.must_fail("move onto", "file.txt", wasi::rename(to, b"mine", from, name));
     tries.end()
 }

@@ -81,6 +81,9 @@ impl Vector {
     }
 }
 
+/// The kind of a symbolic link among what is told of a file.
+pub const LINK: u64 = 7;
+
 pub const CREATE: i32 = 1;
 pub const DIRECTORY: i32 = 2;
 pub const TRUNCATE: i32 = 8;
