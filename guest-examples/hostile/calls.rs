@@ -37,6 +37,75 @@ pub fn wild_calls() -> Ends {
     Some(i32::from(taken > 0))
 }
 
+/// Every call with every flag, on a file, a folder and a link. What they come to doesn't matter, as long as
+/// nobody is surprised by them.
+pub fn every_call() -> Ends {
+    wasi::make_folder(3, b"folder").expect("an empty folder takes a folder");
+    wasi::symlink(b"file", 3, b"link").expect("an empty folder takes a link");
+    let mut opened = 0;
+    for (path, how, flags) in [&b"file"[..], b"folder", b"link"]
+        .into_iter()
+        .flat_map(|path| (0..16).flat_map(move |how| (0..32).map(move |flags| (path, how, flags))))
+    {
+        for (follow, rights) in [(true, wasi::READ), (false, wasi::WRITE)] {
+            if let Ok(fd) = wasi::open_with(3, path, follow, how, rights, flags) {
+                opened += 1;
+                call_all(fd, flags);
+                wasi::close(fd);
+            }
+        }
+        let _ = wasi::look_at(3, path, flags & 1 == 0);
+        let _ = wasi::set_times(3, path, flags & 1 == 0);
+    }
+    (0..3).for_each(|stream| call_all(stream, 0));
+    call_all(3, 0);
+    let mut number = 0;
+    for clock in 0..4 {
+        // SAFETY: the number is valid for the calls.
+        unsafe {
+            wasi::clock_res_get(clock, &raw mut number);
+            wasi::clock_time_get(clock, 1, &raw mut number);
+        }
+    }
+    println!("opened {opened}");
+    Some(0)
+}
+
+fn call_all(fd: i32, flags: i32) {
+    let mut room = [0; 256];
+    let (mut number, mut used, mut three, mut stat) = (0_u64, 0_usize, [0; 3], [0; 8]);
+    let (vectors, mut events) = ([Vector::room(&mut room)], [[0; 4]; 2]);
+    let fd_number = u64::from(fd.unsigned_abs());
+    // Of kinds 1 and 2: something to read, room to write.
+    let wanted = [[0, 1, fd_number, 0, 0, 0], [0, 2, fd_number, 0, 0, 0]];
+    // SAFETY: all that is pointed to is valid for the calls, and may be written to.
+    unsafe {
+        for advice in 0..6 {
+            wasi::fd_advise(fd, 0, 4096, advice);
+        }
+        wasi::fd_allocate(fd, 0, 4096);
+        wasi::fd_fdstat_get(fd, &raw mut three);
+        wasi::fd_fdstat_set_flags(fd, flags & 5);
+        wasi::fd_filestat_get(fd, &raw mut stat);
+        if fd > 3 {
+            wasi::fd_write(fd, vectors.as_ptr(), 1, &raw mut used);
+            wasi::fd_pwrite(fd, vectors.as_ptr(), 1, 100, &raw mut used);
+        }
+        wasi::fd_read(fd, vectors.as_ptr(), 1, &raw mut used);
+        wasi::fd_pread(fd, vectors.as_ptr(), 1, 100, &raw mut used);
+        for whence in 0..3 {
+            wasi::fd_seek(fd, 1, whence, &raw mut number);
+        }
+        wasi::fd_tell(fd, &raw mut number);
+        wasi::fd_filestat_set_size(fd, 77);
+        wasi::fd_filestat_set_times(fd, 0, 0, 0b1010);
+        wasi::fd_readdir(fd, room.as_mut_ptr(), 256, 0, &raw mut used);
+        wasi::fd_datasync(fd);
+        wasi::fd_sync(fd);
+        wasi::poll_oneoff(wanted.as_ptr(), events.as_mut_ptr(), 2, &raw mut used);
+    }
+}
+
 /// A value that the call doesn't have.
 pub fn wild_value() -> Ends {
     println!("asking");

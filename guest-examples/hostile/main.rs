@@ -55,6 +55,7 @@ fn main() {
         ["carry", from, to] => paths::carry(from, to),
         ["race", folder] => race::run(folder),
 
+        ["every-call"] => calls::every_call(),
         ["wild-calls"] => calls::wild_calls(),
         ["wild-value"] => calls::wild_value(),
         ["wild-pointer"] => calls::wild_pointer(),

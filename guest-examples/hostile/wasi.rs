@@ -4,7 +4,15 @@ use std::ffi::c_void;
 
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
 unsafe extern "C" {
+    pub fn clock_res_get(clock: i32, resolution: *mut u64) -> i32;
     pub fn clock_time_get(clock: i32, precision: i64, time: *mut u64) -> i32;
+    pub fn fd_advise(fd: i32, from: i64, length: i64, advice: i32) -> i32;
+    pub fn fd_allocate(fd: i32, from: i64, length: i64) -> i32;
+    pub fn fd_datasync(fd: i32) -> i32;
+    pub fn fd_fdstat_set_flags(fd: i32, flags: i32) -> i32;
+    pub fn fd_filestat_get(fd: i32, stat: *mut [u64; 8]) -> i32;
+    pub fn fd_sync(fd: i32) -> i32;
+    pub fn fd_tell(fd: i32, at: *mut u64) -> i32;
     pub fn fd_fdstat_get(fd: i32, stat: *mut [u64; 3]) -> i32;
     pub fn fd_filestat_set_size(fd: i32, size: i64) -> i32;
     pub fn fd_filestat_set_times(fd: i32, accessed: i64, modified: i64, flags: i32) -> i32;
@@ -137,10 +145,16 @@ fn length(text: &[u8]) -> i32 {
 }
 
 pub fn open(fd: i32, path: &[u8], follow: bool, how: i32, rights: i64) -> Answer<i32> {
+    open_with(fd, path, follow, how, rights, 0)
+}
+
+/// The same with flags for what is opened: 1 appends, 2, 8 and 16 write through, 4 doesn't wait.
+pub fn open_with(fd: i32, path: &[u8], follow: bool, how: i32, rights: i64, flags: i32) -> Answer<i32> {
     let mut opened = -1;
     // SAFETY: the path and the number are valid for the call.
-    let errno =
-        unsafe { path_open(fd, follow.into(), path.as_ptr(), length(path), how, rights, rights, 0, &raw mut opened) };
+    let errno = unsafe {
+        path_open(fd, follow.into(), path.as_ptr(), length(path), how, rights, rights, flags, &raw mut opened)
+    };
     answer(errno).map(|()| opened)
 }
 

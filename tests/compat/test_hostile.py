@@ -148,6 +148,7 @@ GALLERY = [
     # Paths and calls.
     Piece("escape", code=0, lines=("refused 772 reached 0",)),
     Piece("links", code=0, lines=("links 15", r"refused 1\d{3} reached 0")),
+    Piece("every-call", code=0, lines=(r"opened \d{2,}",)),
     Piece("wild-calls", code=0, lines=("taken 0",)),
     Piece("wild-value", code=134, reason="WasmTrap: .*", lines=("asking",)),
     Piece("wild-pointer", code=134, reason="WasmTrap: Pointer out of bounds.*", lines=("pointing",)),
