@@ -276,7 +276,12 @@ impl Worker {
                 return Outcome::NotSent;
             }
         }
-        let followed = self.follow(progress);
+        let mut started = false;
+        let followed = self.follow(progress, &mut started);
+        if !started && !matches!(followed, Ok(Some(_))) {
+            // It was given the program and may have run it: what it had to say went with it.
+            progress.started();
+        }
         let cpu_time = |worker: &Self| worker.process.cpu_time().unwrap_or_default().saturating_sub(begun);
         match followed {
             Ok(Some(Told { ending, reusable, usage })) => {
@@ -374,24 +379,23 @@ impl Worker {
     }
 
     /// Reads what the worker says of the attempt; `None` when it went away.
-    fn follow(&mut self, progress: &dyn Progress) -> Result<Option<Told>, Violation> {
-        let mut deadline = Some(Instant::now() + START_LIMIT);
+    fn follow(&mut self, progress: &dyn Progress, started: &mut bool) -> Result<Option<Told>, Violation> {
+        let deadline = Instant::now() + START_LIMIT;
         let told = loop {
-            let Some(frame) = self.next_frame(deadline)? else { return Ok(None) };
-            let started = deadline.is_none();
+            let Some(frame) = self.next_frame((!*started).then_some(deadline))? else { return Ok(None) };
             match frame {
-                FromWorker::Started if !started => {
-                    deadline = None;
+                FromWorker::Started if !*started => {
+                    *started = true;
                     progress.started();
                 }
-                FromWorker::Output { stream, bytes } if started => {
+                FromWorker::Output { stream, bytes } if *started => {
                     if bytes.0.is_empty() || bytes.0.len() > MAX_OUTPUT {
                         return Err(Violation::Order);
                     }
                     progress.output(stream, bytes.0);
                 }
                 FromWorker::Ended { ending, reusable, usage } => {
-                    let ending = believe(&ending, started).ok_or(Violation::Order)?;
+                    let ending = believe(&ending, *started).ok_or(Violation::Order)?;
                     break Told { ending, reusable, usage };
                 }
                 FromWorker::Hello { .. }

@@ -23,8 +23,8 @@ const SECCOMP: u8 = 5;
 const OWN_FILES: u64 = 128;
 /// Descriptors that a guest may have open.
 const GUEST_FILES: u64 = 1024;
-/// Threads of one process, among all of its user where it has none of its own.
-const MOST_THREADS: u64 = 64;
+/// Threads of one process and of all others of its user; its cgroup has a bound of its own.
+const MOST_THREADS: u64 = 512;
 /// What an engine without a pool reserves for its largest program.
 const MORE_ADDRESS_SPACE: u64 = 512 << 30;
 /// Longest file that a compiler writes, bytes.

@@ -7,6 +7,7 @@ mod asynchronous;
 mod compiling;
 mod components;
 mod direct;
+mod drill;
 mod endings;
 mod folders;
 mod guests;
@@ -24,6 +25,9 @@ fn main() {
     if has(node::WORKER_FLAG) {
         wasmbatch_wasm::worker_main();
     }
+    if has(node::DRILL_FLAG) {
+        wasmbatch_wasm::worker_main_with(Some(drill::attack));
+    }
     let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let wanted = |name: &str| match (filters.is_empty(), has("--exact")) {
         (true, _) => true,
@@ -40,6 +44,7 @@ fn main() {
         usage::TESTS,
         asynchronous::TESTS,
         hostile::TESTS,
+        drill::TESTS,
     ]
     .concat();
     if has("--list") {

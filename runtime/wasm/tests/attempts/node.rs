@@ -17,6 +17,8 @@ use wasmbatch_executor::{
 };
 
 pub(crate) const WORKER_FLAG: &str = "--worker";
+/// Makes this binary a worker in which native code of ours runs in place of guests.
+pub(crate) const DRILL_FLAG: &str = "--drill-worker";
 /// Far more than any test needs; reached only when something is broken.
 const PATIENCE: Duration = Duration::from_secs(120);
 
