@@ -13,6 +13,7 @@ mod guests;
 mod hostile;
 mod node;
 mod profiles;
+mod random;
 mod usage;
 mod workers;
 
@@ -40,6 +41,7 @@ fn main() {
         usage::TESTS,
         asynchronous::TESTS,
         hostile::TESTS,
+        random::TESTS,
     ]
     .concat();
     if has("--list") {
