@@ -61,13 +61,14 @@ def client_environment(endpoint, **more):
 class Daemon:
     """`wasmbatch serve` with a data folder that outlives restarts."""
 
-    def __init__(self, folder, vcpus=2, memory=2048):
+    def __init__(self, folder, vcpus=2, memory=2048, flags=()):
         self.folder = Path(folder)
         self.data = self.folder / "data"
         self.shared = self.folder / "shared"
         self.log = self.folder / "daemon.stderr"
         self.vcpus = vcpus
         self.memory = memory
+        self.flags = list(flags)
         self.process = None
         self.endpoint = None
         self.lines = None
@@ -78,7 +79,7 @@ class Daemon:
         """Starts it and returns when it says that it is ready."""
         command = [binary(), "serve", "--listen", "127.0.0.1:0", "--data-dir", str(self.data)]
         command += ["--allow-mount", str(self.shared)]
-        command += ["--vcpus", str(self.vcpus), "--memory", str(self.memory)]
+        command += ["--vcpus", str(self.vcpus), "--memory", str(self.memory), *self.flags]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("WASMBATCH_")}
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(

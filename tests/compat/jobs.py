@@ -1,6 +1,7 @@
 """A queue's worth of words for tests: define, submit, wait, read the log."""
 
 import json
+import urllib.parse
 import uuid
 
 import pytest
@@ -99,6 +100,13 @@ class Lab:
     def explained(self, job_id):
         """What the node says of why a job is where it is."""
         status, _, body = raw_request(self.node.endpoint, "GET", f"/wasmbatch/v1/jobs/{job_id}/explain")
+        assert status == 200, f"{status} {body!r}"
+        return json.loads(body)
+
+    def usage(self, job_id):
+        """What the node says that the attempts of a job used."""
+        path = "/wasmbatch/v1/jobs/" + urllib.parse.quote(job_id) + "/usage"
+        status, _, body = raw_request(self.node.endpoint, "GET", path)
         assert status == 200, f"{status} {body!r}"
         return json.loads(body)
 

@@ -21,7 +21,7 @@ REFUSED, UNREACHABLE = 3, 4
 
 def test_help_names_every_command_and_the_exit_codes():
     text = run_command("--help").stdout
-    for command in "serve run demo modules submit jobs describe logs cancel terminate env".split():
+    for command in "serve run demo nodes modules submit jobs describe logs cancel terminate env".split():
         assert f"  {command}" in text, command
         assert run_command(command, "--help").stdout
     assert "worker" not in text

@@ -238,3 +238,16 @@ def test_much_output_comes_back_page_by_page(lab, node):
             break
         token = answer["nextForwardToken"]
     assert seen == wanted
+
+
+def test_an_attempt_that_writes_without_end_is_held_back_alone_and_ends_when_told(lab, node):
+    node.push("endless:1", wasm.writes(b"x" * 65535 + b"\n", for_ever=True))
+    job_id = lab.submit(lab.define("endless:1"))
+    stream = lab.wait(job_id, "RUNNING")["container"]["logStreamName"]
+    kept = {"logGroupName": GROUP, "logStreamName": stream, "limit": 1}
+    until(lambda: "log limit" in messages(lab.logs.get_log_events(**kept))[-1:][0], 30, "a full log")
+    began = time.monotonic()
+    assert lab.lines(lab.run("hello")) == ["hello from wasmbatch"]
+    lab.batch.terminate_job(jobId=job_id, reason="enough")
+    lab.wait(job_id, "FAILED", seconds=5)
+    assert time.monotonic() - began < 5

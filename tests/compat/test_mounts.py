@@ -131,5 +131,3 @@ def test_what_this_node_cannot_give_fails_the_attempt_and_is_named(lab):
         "mountPoints": [{"sourceVolume": "e", "containerPath": "/e"}],
     }
     assert "efs" in could_not_start(lab.run("hello", container=efs, wanted="FAILED")).lower()
-    wants_network = {"networkConfiguration": {"assignPublicIp": "ENABLED"}}
-    could_not_start(lab.run("hello", container=wants_network, wanted="FAILED"))

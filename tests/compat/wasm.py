@@ -55,15 +55,18 @@ def _section(number, *entries):
     return bytes([number]) + _number(len(content)) + content
 
 
-def writes(output):
-    """A module that writes these bytes to standard output with one call, and ends."""
+def writes(output, for_ever=False):
+    """A module that writes these bytes to standard output with one call, and ends; or does so for ever."""
     where = 16
     pages = (where + len(output)) // 65536 + 1
     vector = where.to_bytes(4, "little") + len(output).to_bytes(4, "little")
-    body = b"\0"  # no locals
+    call = b""
     for argument in (1, 0, 1, 8):  # descriptor, vectors, their number, where the count goes
-        body += b"\x41" + _signed(argument)
-    body += b"\x10\0\x1a\x0b"  # call fd_write, drop its answer, end
+        call += b"\x41" + _signed(argument)
+    call += b"\x10\0\x1a"  # call fd_write, drop its answer
+    if for_ever:
+        call = b"\x03\x40" + call + b"\x0c\0\x0b"  # loop, branch to its beginning, end of it
+    body = b"\0" + call + b"\x0b"  # no locals, end
     return (
         _HEADER
         + _section(1, b"\x60\0\0", b"\x60\x04\x7f\x7f\x7f\x7f\x01\x7f")

@@ -15,8 +15,9 @@ use wasmbatch_client::model::definition::{
 use wasmbatch_client::model::job::{
     ArrayProperties, ContainerOverrides, DescribeJobsRequest, JobDetail, SubmitJobRequest,
 };
+use wasmbatch_executor::NetworkAccess;
 
-use crate::node::{Options, RunningNode};
+use crate::node::{Options, RunningNode, WorkerOptions};
 use crate::{config, modules, output, submit};
 
 /// Built from `guest-examples/mandelbrot`; committed, so that the demo needs a Rust toolchain and
@@ -49,6 +50,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         data_dir: base.join("data"),
         allow_mount: vec![tiles.clone()],
+        job_network: NetworkAccess::None,
+        workers: WorkerOptions::default(),
         vcpus: config::machine_vcpus(),
         memory_mib: config::machine_memory_mib()?,
         region: "us-east-1".to_owned(),

@@ -51,7 +51,7 @@ fn show(explained: &ExplainJobResponse) -> anyhow::Result<()> {
     lines.extend(explained.waits_for.iter().map(|job| ("waits for", job.clone())));
     lines.extend(explained.not_before.map(|at| ("not before", output::time(Some(at)))));
     for (label, value) in lines {
-        output::line(&format!("{label:<11} {value}"))?;
+        output::field(label, &value)?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `wasmbatch logs`.
 
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -24,6 +25,10 @@ pub(crate) struct Arguments {
     /// Put the time before each line
     #[arg(long)]
     timestamps: bool,
+    /// Write to a terminal what the job wrote as it is, escape sequences included; without it they are
+    /// shown instead. What goes to a file or a pipe is always as it is
+    #[arg(long, conflicts_with = "json")]
+    raw: bool,
     #[command(flatten)]
     endpoint: Endpoint,
     /// Print each line as a JSON object, as GetLogEvents answers it
@@ -107,10 +112,13 @@ fn parts(job: &JobDetail) -> Option<&'static str> {
 
 fn show(event: &OutputLogEvent, arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.format.json {
-        return output::line(&serde_json::to_string(event)?);
+        return output::json_line(event);
     }
-    if arguments.timestamps {
-        return output::line(&format!("{} {}", output::time(Some(event.timestamp)), event.message));
+    let time = arguments.timestamps.then(|| format!("{} ", output::time(Some(event.timestamp))));
+    let time = time.unwrap_or_default();
+    if arguments.raw || !io::stdout().is_terminal() {
+        return output::raw_line(&format!("{time}{}", event.message));
     }
-    output::line(&event.message)
+    // A line that ends as on Windows shows nothing of it.
+    output::line(&format!("{time}{}", event.message.trim_end_matches('\r')))
 }

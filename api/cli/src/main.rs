@@ -10,6 +10,7 @@ mod jobs;
 mod logs;
 mod modules;
 mod node;
+mod nodes;
 mod output;
 mod run;
 mod serve;
@@ -42,7 +43,9 @@ enum Command {
     Run(run::Arguments),
     /// Render a picture with an array of jobs on a node of its own
     Demo(demo::Arguments),
-    /// Upload, list and delete modules
+    /// Show the node: what it has, what is held of it, the walls around jobs
+    Nodes(nodes::Arguments),
+    /// Upload, list, delete and release modules
     Modules(modules::Arguments),
     /// Submit a job
     Submit(submit::Arguments),
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Command::Env(arguments) => env::run(&arguments),
         Command::Serve(arguments) => in_runtime(serve::run(arguments)),
         Command::Demo(arguments) => in_runtime(demo::run(arguments)),
+        Command::Nodes(arguments) => in_runtime(nodes::run(arguments)),
         Command::Modules(arguments) => in_runtime(modules::run(arguments)),
         Command::Submit(arguments) => in_runtime(submit::run(arguments)),
         Command::Jobs(arguments) => in_runtime(jobs::run(arguments)),

@@ -50,6 +50,15 @@ enum Command {
         #[command(flatten)]
         format: Format,
     },
+    /// Let a module run again that is quarantined, since a worker running it behaved as if it had
+    /// been taken over; `wasmbatch nodes` lists them
+    Release {
+        /// `sha256:` and 64 hexadecimal digits
+        #[arg(value_name = "DIGEST")]
+        digest: String,
+        #[command(flatten)]
+        endpoint: Endpoint,
+    },
     /// Forget a module's name, and its bytes with the last name they have
     Delete {
         /// `name:tag`
@@ -71,6 +80,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             show_pushed(&module, format)?;
         }
         Command::List { endpoint, format } => list(&endpoint.client()?, format).await?,
+        Command::Release { digest, endpoint } => endpoint.client()?.release_quarantined(&digest).await?,
         Command::Delete { name, endpoint } => endpoint.client()?.delete_module(&name).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -112,7 +122,7 @@ pub(crate) async fn compiled(client: &Client, mut module: Module) -> anyhow::Res
 fn show_pushed(module: &Module, format: Format) -> anyhow::Result<()> {
     if module.compile.state == CompileState::Refused {
         let reason = module.compile.reason.as_deref().unwrap_or("it is refused");
-        eprintln!("wasmbatch: {} is stored but will not run: {reason}", module.name);
+        output::complain(&format!("{} is stored but will not run: {reason}", module.name));
     }
     if format.json {
         return output::json(module);

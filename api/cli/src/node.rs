@@ -10,7 +10,9 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use wasmbatch_controller::{Controller, SystemClock};
 use wasmbatch_core::{Node, Vcpus};
-use wasmbatch_executor::{Executor, WorkerPool};
+use wasmbatch_executor::{Executor, NetworkAccess, Wall, WorkerPool};
+
+use crate::output;
 
 /// Commands of clients that may wait for the writer.
 const INBOX_CAPACITY: usize = 4096;
@@ -23,11 +25,23 @@ pub(crate) struct Options {
     pub(crate) listen: SocketAddr,
     pub(crate) data_dir: PathBuf,
     pub(crate) allow_mount: Vec<PathBuf>,
+    pub(crate) job_network: NetworkAccess,
+    pub(crate) workers: WorkerOptions,
     pub(crate) vcpus: u32,
     pub(crate) memory_mib: u64,
     pub(crate) region: String,
     pub(crate) account_id: String,
     pub(crate) keep_finished: Duration,
+}
+
+/// How its workers are kept apart and what compiling may take; the executor's own where absent.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct WorkerOptions {
+    /// Whether the node refuses to start where a wall is missing.
+    pub(crate) require_full_jail: bool,
+    pub(crate) compile_memory_mib: Option<u64>,
+    pub(crate) compile_seconds: Option<u64>,
+    pub(crate) worker_uid_base: Option<u32>,
 }
 
 /// A node that runs.
@@ -87,13 +101,44 @@ impl RunningNode {
     }
 }
 
-fn start_controller(options: &Options) -> anyhow::Result<Controller> {
+/// Says which walls are missing, and whether the node may run without them.
+fn check_walls(walls: &[Wall], require_full_jail: bool) -> anyhow::Result<()> {
+    let missing = walls.iter().filter_map(|wall| Some((wall.name, wall.state.as_ref().err()?)));
+    let mut names = Vec::new();
+    for (name, why) in missing {
+        tracing::warn!(wall = name, "a wall around jobs is missing: {}", output::visible(why));
+        names.push(name);
+    }
+    if !require_full_jail {
+        return Ok(());
+    }
+    anyhow::ensure!(!walls.is_empty(), "--require-jail full: nothing is known of the walls around jobs");
+    anyhow::ensure!(names.is_empty(), "--require-jail full: missing are {}", names.join(", "));
+    Ok(())
+}
+
+fn pool_options(options: &Options) -> anyhow::Result<wasmbatch_executor::Options> {
+    let WorkerOptions { require_full_jail: _, compile_memory_mib, compile_seconds, worker_uid_base } = options.workers;
     let worker = std::env::current_exe().context("can't find this program's own file")?;
     let warm = usize::try_from(options.vcpus)?.clamp(1, MOST_WORKERS);
     let mut pool = wasmbatch_executor::Options::new(vec![worker.into(), "worker".into()], options.data_dir.clone());
     pool.allowed_mounts.clone_from(&options.allow_mount);
     pool.warm_workers = warm;
     pool.max_workers = warm.saturating_mul(4).min(MOST_WORKERS);
+    if let Some(seconds) = compile_seconds {
+        pool.compile_timeout = Duration::from_secs(seconds);
+    }
+    if let Some(mebibytes) = compile_memory_mib {
+        pool.compile_memory_bytes = mebibytes << 20;
+    }
+    if let Some(base) = worker_uid_base {
+        pool.worker_uid_base = base;
+    }
+    Ok(pool)
+}
+
+fn start_controller(options: &Options) -> anyhow::Result<Controller> {
+    let pool = pool_options(options)?;
     let controller = wasmbatch_controller::Options {
         data_dir: options.data_dir.clone(),
         node: Node {
@@ -102,11 +147,17 @@ fn start_controller(options: &Options) -> anyhow::Result<Controller> {
             memory_mib: options.memory_mib,
         },
         allowed_mounts: options.allow_mount.clone(),
+        job_network: options.job_network,
         inbox_capacity: INBOX_CAPACITY,
         keep_finished: options.keep_finished,
     };
     let start_pool = |sink| {
         let pool = WorkerPool::start(pool, sink)?;
+        // Before the first attempt is handed to it.
+        if let Err(missing) = check_walls(&pool.walls(), options.workers.require_full_jail) {
+            pool.shutdown();
+            return Err(missing.into());
+        }
         Ok(Arc::new(pool) as Arc<dyn Executor>)
     };
     Ok(Controller::start(controller, Arc::new(SystemClock), start_pool)?)

@@ -36,8 +36,48 @@ pub(crate) struct Format {
     pub(crate) json: bool,
 }
 
-/// Prints a line; a reader that went away (`| head`) is no error.
+/// Prints lines, which may have what guests and clients wrote in them; a reader that went away
+/// (`| head`) is no error.
 pub(crate) fn line(text: &str) -> anyhow::Result<()> {
+    raw_line(&shown(text, |c| matches!(c, '\n' | '\t')))
+}
+
+/// Prints a label and a value, which stays in its line.
+pub(crate) fn field(label: &str, value: &str) -> anyhow::Result<()> {
+    line(&format!("{label:<11} {}", visible(value)))
+}
+
+/// Says something on stderr that a guest or a client may have written a part of.
+pub(crate) fn complain(text: &str) {
+    eprintln!("wasmbatch: {}", shown(text, |c| c == '\n'));
+}
+
+/// Text in which nothing drives a terminal: what does is shown as Rust would write it.
+pub(crate) fn visible(text: &str) -> String {
+    shown(text, |_| false)
+}
+
+/// Shows whatever drives a terminal or turns the direction of text, apart from what is `plain`.
+fn shown(text: &str, plain: impl Fn(char) -> bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_active(character) && !plain(character) {
+            out.extend(character.escape_unicode());
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+/// The controls of ASCII, DEL and those of Latin 1, with the overrides and isolates of Unicode's
+/// bidirectional algorithm, which can show text in another order than it has.
+fn is_active(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Prints a line as it is.
+pub(crate) fn raw_line(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
@@ -47,11 +87,30 @@ pub(crate) fn line(text: &str) -> anyhow::Result<()> {
 
 /// Prints a value as JSON.
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    line(&serde_json::to_string_pretty(value)?)
+    raw_line(&json_text(&serde_json::to_string_pretty(value)?))
+}
+
+/// Prints a value as JSON in one line.
+pub(crate) fn json_line(value: &impl Serialize) -> anyhow::Result<()> {
+    raw_line(&json_text(&serde_json::to_string(value)?))
+}
+
+/// serde_json escapes the controls of ASCII and leaves the others, which can stand only in texts.
+fn json_text(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for character in json.chars() {
+        if is_active(character) && character != '\n' {
+            out.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            out.push(character);
+        }
+    }
+    out
 }
 
 /// Prints rows under headings, in columns as wide as need be.
 pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> anyhow::Result<()> {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| visible(cell)).collect()).collect();
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([headings[column].len()]).max().unwrap_or_default()
@@ -62,7 +121,7 @@ pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> anyhow::Result<(
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     line(&format(headings))?;
-    for row in rows {
+    for row in &rows {
         line(&format(&row.iter().map(String::as_str).collect::<Vec<_>>()))?;
     }
     Ok(())
@@ -100,7 +159,7 @@ pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
         Some(Error::Transport(_)) => (4, Some("Is a node running there? `wasmbatch serve` starts one.")),
         Some(_) | None => (1, None),
     };
-    eprintln!("wasmbatch: {error:#}");
+    complain(&format!("{error:#}"));
     if let Some(next) = next {
         eprintln!("{next}");
     }
@@ -110,6 +169,23 @@ pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_that_is_printed_drives_the_terminal() {
+        let hostile = "a\u{1b}]0;x\u{7}\u{9b}2J\u{7f}\u{202e}b\r\n\tc";
+        let escaped = r"a\u{1b}]0;x\u{7}\u{9b}2J\u{7f}\u{202e}b\u{d}";
+        assert_eq!(visible(hostile), format!(r"{escaped}\u{{a}}\u{{9}}c"));
+        assert_eq!(shown(hostile, |c| matches!(c, '\n' | '\t')), format!("{escaped}\n\tc"));
+        assert_eq!(visible("größer \u{5d0} 漢字"), "größer \u{5d0} 漢字");
+    }
+
+    #[test]
+    fn json_stays_what_it_was() {
+        let value = serde_json::json!({"a": "\u{1b}\u{7f}\u{9b}\u{2066}\n"});
+        let text = json_text(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(!text.chars().any(|c| is_active(c) && c != '\n'), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+    }
 
     #[test]
     fn times_are_in_utc() {

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use wasmbatch_wasm::{Foreground, ForegroundFolder};
 
+use crate::output;
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The module or component
@@ -55,7 +57,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         memory_limit_bytes: memory.map(|mib| mib.saturating_mul(1 << 20)),
     });
     if let Some(reason) = end.reason {
-        eprintln!("wasmbatch: {reason}");
+        output::complain(&reason);
     }
     ExitCode::from(end.exit_code)
 }

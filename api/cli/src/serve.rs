@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
+use wasmbatch_executor::NetworkAccess;
 
-use crate::node::{Options, RunningNode};
+use crate::node::{Options, RunningNode, WorkerOptions};
 use crate::{config, output, telemetry};
 
 #[derive(Debug, clap::Args)]
@@ -22,6 +23,24 @@ pub(crate) struct Arguments {
     /// Folder at or below which jobs may have host folders; repeatable
     #[arg(long, value_name = "DIR")]
     allow_mount: Vec<PathBuf>,
+    /// What jobs that set assignPublicIp to ENABLED get of the network: nothing, so that they fail, or
+    /// what this machine reaches
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = JobNetwork::None)]
+    job_network: JobNetwork,
+    /// Whether to start where a wall around the workers is missing, as `wasmbatch nodes` shows them:
+    /// `any` starts and says what is missing, `full` doesn't start
+    #[arg(long, value_name = "WALLS", value_enum, default_value_t = RequiredJail::Any)]
+    require_jail: RequiredJail,
+    /// Memory that compiling a module may take, MiB; a module that needs more is refused
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(64..=1 << 20))]
+    compile_memory: Option<u64>,
+    /// Seconds that compiling a module may take; a module that needs more is refused
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    compile_seconds: Option<u64>,
+    /// First of the user ids that workers run as, on a node that runs as root; no account of this
+    /// machine may have one of the 65,536 from there
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1000..=4_294_000_000))]
+    worker_uid_base: Option<u32>,
     /// vCPUs that jobs may hold at once [default: all of this machine's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     vcpus: Option<u32>,
@@ -40,6 +59,18 @@ pub(crate) struct Arguments {
     /// How long running attempts may go on after SIGTERM before they are ended, seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     drain_seconds: u64,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum JobNetwork {
+    None,
+    Host,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum RequiredJail {
+    Full,
+    Any,
 }
 
 fn account_id(text: &str) -> Result<String, String> {
@@ -74,8 +105,22 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 fn options(arguments: Arguments) -> anyhow::Result<Options> {
-    let Arguments { listen, data_dir, allow_mount, vcpus, memory, region, account_id, keep_finished, drain_seconds: _ } =
-        arguments;
+    let Arguments {
+        listen,
+        data_dir,
+        allow_mount,
+        job_network,
+        require_jail,
+        compile_memory,
+        compile_seconds,
+        worker_uid_base,
+        vcpus,
+        memory,
+        region,
+        account_id,
+        keep_finished,
+        drain_seconds: _,
+    } = arguments;
     let allow_mount = allow_mount
         .into_iter()
         .map(|folder| folder.canonicalize().with_context(|| format!("--allow-mount {}", folder.display())))
@@ -84,6 +129,19 @@ fn options(arguments: Arguments) -> anyhow::Result<Options> {
         listen,
         data_dir: data_dir.map_or_else(config::default_data_dir, Ok)?,
         allow_mount,
+        job_network: match job_network {
+            JobNetwork::None => NetworkAccess::None,
+            JobNetwork::Host => NetworkAccess::Host,
+        },
+        workers: WorkerOptions {
+            require_full_jail: match require_jail {
+                RequiredJail::Full => true,
+                RequiredJail::Any => false,
+            },
+            compile_memory_mib: compile_memory,
+            compile_seconds,
+            worker_uid_base,
+        },
         vcpus: vcpus.unwrap_or_else(config::machine_vcpus),
         memory_mib: memory.map_or_else(config::machine_memory_mib, Ok)?,
         region,

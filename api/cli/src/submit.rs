@@ -39,6 +39,9 @@ pub(crate) struct Arguments {
     /// Memory in MiB [default: the definition's, or 128 with --image]
     #[arg(long, value_name = "MIB")]
     memory: Option<u32>,
+    /// wasmtime fuel that an attempt may use; a program that is out of it ends with exit code 134
+    #[arg(long, value_name = "UNITS")]
+    fuel: Option<u64>,
     /// Seconds that an attempt may run
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<i32>,
@@ -121,8 +124,22 @@ fn dependencies(arguments: &Arguments) -> Vec<JobDependency> {
 
 fn request(arguments: Arguments, definition: String) -> SubmitJobRequest {
     let dependencies = dependencies(&arguments);
-    let Arguments { name, queue, parameter, env, vcpus, memory, timeout, attempts, array, share, tag, command, .. } =
-        arguments;
+    let Arguments {
+        name,
+        queue,
+        parameter,
+        env,
+        vcpus,
+        memory,
+        fuel,
+        timeout,
+        attempts,
+        array,
+        share,
+        tag,
+        command,
+        ..
+    } = arguments;
     // An ARN's last part, or the name itself, without a revision; what a job's name can't have is cut.
     let short = definition.rsplit('/').next().unwrap_or_default().split(':').next().unwrap_or_default().to_owned();
     let requirement =
@@ -131,6 +148,7 @@ fn request(arguments: Arguments, definition: String) -> SubmitJobRequest {
         .map(|vcpus| requirement("VCPU", vcpus))
         .into_iter()
         .chain(memory.map(|memory| requirement("MEMORY", memory.to_string())))
+        .chain(fuel.map(|fuel| requirement("FUEL", fuel.to_string())))
         .collect();
     let variable = |(name, value)| KeyValuePair { name: Some(name), value: Some(value) };
     let overrides = ContainerOverrides {

@@ -1,4 +1,4 @@
-//! Our own API below `/wasmbatch/v1/`: modules and the node.
+//! Our own API below `/wasmbatch/v1/`: modules, the node, why a job waits, what it used.
 
 wire! {
     /// An uploaded module.
@@ -80,8 +80,106 @@ wire! {
             memory_mib: u64,
             /// Milliseconds since the epoch.
             started_at: i64,
+            /// What jobs hold together now.
+            held: Amount,
             /// Folders that jobs may mount.
             allowed_mounts: Vec<String>,
+            /// What jobs that ask for the network get of it: `none` or `host`.
+            job_network: String,
+            /// What stands between jobs and the node.
+            walls: Vec<Wall>,
+            /// Modules that are not run any more, since a worker running them behaved as if it had
+            /// been taken over.
+            quarantined: Vec<QuarantinedModule>,
+        }
+    }
+}
+
+wire! {
+    /// One wall around the workers that run jobs.
+    Wall {
+        required {
+            /// Such as `seccomp`.
+            name: String,
+            stands: bool,
+            /// What it is made of on this node, or why it is missing.
+            detail: String,
+        }
+    }
+}
+
+wire! {
+    /// A module that is not run any more.
+    QuarantinedModule {
+        required {
+            /// `sha256:` and 64 hexadecimal digits.
+            digest: String,
+            /// Milliseconds since the epoch.
+            since: i64,
+            /// What its worker did.
+            reason: String,
+        }
+    }
+}
+
+wire! {
+    /// What the attempts of a job used.
+    JobUsageResponse {
+        required {
+            /// As it was asked for.
+            job_id: String,
+            /// Those that have ended, oldest first. An array as a whole has none; its children have.
+            attempts: Vec<AttemptUsage>,
+        }
+        optional {
+            /// Of all containers of all attempts: the most memory of any, the sum of everything
+            /// else. Absent where nothing is known.
+            total: Usage,
+        }
+    }
+}
+
+wire! {
+    /// What one attempt used.
+    AttemptUsage {
+        required {
+            /// Counts from 1.
+            number: u32,
+            containers: Vec<ContainerUsage>,
+        }
+    }
+}
+
+wire! {
+    /// What one container of an attempt used.
+    ContainerUsage {
+        required {
+            /// `default` where it has no name of its own.
+            name: String,
+        }
+        optional {
+            /// Of a multi-node job.
+            node: u32,
+            /// Absent where it never ran or nobody knows.
+            usage: Usage,
+        }
+    }
+}
+
+wire! {
+    /// What a program used.
+    Usage {
+        required {
+            cpu_microseconds: u64,
+            peak_memory_bytes: u64,
+            /// From files and sockets.
+            read_bytes: u64,
+            /// To files, outputs and sockets.
+            written_bytes: u64,
+        }
+        optional {
+            /// wasmtime fuel, where it was counted.
+            fuel: u64,
         }
     }
 }

@@ -78,7 +78,17 @@ impl Call {
         .await
     }
 
-    /// The same with the logs.
+    /// Asks the node itself on a thread where it may block.
+    pub(crate) async fn on_node<T, F>(&self, work: F) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Handle) -> T + Send + 'static,
+    {
+        let handle = self.state.handle.clone();
+        blocking(move || Ok(work(&handle))).await
+    }
+
+    /// Reads the logs on a thread where it may block.
     pub(crate) async fn read_logs<T, F>(&self, work: F) -> Result<T, ApiError>
     where
         T: Send + 'static,

@@ -1,11 +1,12 @@
 //! From a stored job to what an executor is given: the job's own words resolved against this node.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use wasmbatch_core::definition::{ContainerProperties, MountPoint, ResourceKind, Volume, VolumeSource, substitute};
+use wasmbatch_core::definition::{ContainerProperties, MountPoint, Volume, VolumeSource, substitute};
 use wasmbatch_core::layout::Layout;
 use wasmbatch_core::plan::DEFAULT_CONTAINER;
-use wasmbatch_core::{AttemptId, Digest, Job, JobDefinition, ModuleName, Name};
+use wasmbatch_core::{AttemptId, Digest, Job, JobDefinition, ModuleName, Name, limits};
 use wasmbatch_executor::{AttemptSpec, Mount, MountSource, NetworkAccess, Program, ScratchLimits, matchable};
 use wasmbatch_store::Snapshot;
 use wasmbatch_store::logs::LogLimits;
@@ -59,6 +60,8 @@ pub(crate) struct Host<'a> {
     pub(crate) instance: &'a str,
     /// The compute environment it counts against.
     pub(crate) environment: &'a Name,
+    /// What jobs that ask for the network may reach of it.
+    pub(crate) network: NetworkAccess,
 }
 
 /// Why an attempt can't even be handed to the executor.
@@ -93,18 +96,10 @@ pub(crate) fn attempt_spec(
     if let Some(need) = container.needs.first() {
         return Err(initialization(&need.what));
     }
-    if container.requirement(ResourceKind::Fuel).is_some() {
-        return Err(initialization("FUEL is not metered by this version"));
-    }
     let (program, name) = program(snapshot, &container.image)?;
     let batch = batch_variables(job, attempt, node, is_pod, host);
     let environment = environment_variables(&container, &batch);
-    let mut command = substitute(&container.command, &job.parameters);
-    if is_pod {
-        command = command.iter().map(|element| expand(element, &environment)).collect();
-    }
-    let mut arguments = vec![name];
-    arguments.extend(command);
+    let arguments = arguments(name, &container, job, is_pod, &environment).ok_or_else(too_long)?;
     let resources = match &job.layout {
         Layout::Single => job.resources,
         Layout::Group(group) => group.members[attempt.member as usize].resources,
@@ -117,18 +112,67 @@ pub(crate) fn attempt_spec(
         memory_limit_bytes: resources.memory_mib << 20,
         mounts: mounts(&container)?,
         read_only_root: container.read_only_root.unwrap_or(false),
-        cpu_thousandths: 1000, /* see the vCPUs */
-        fuel: None,
-        deterministic: false,
-        cpu_limit: None,
-        scratch: ScratchLimits::default(),
-        network: NetworkAccess::None,
-        trust_domain: job.queue.to_string(),
+        cpu_thousandths: resources.vcpus.quarters().saturating_mul(250).max(1),
+        fuel: container.fuel().map_err(|rejection| initialization(&rejection.to_string()))?,
+        deterministic: job.extensions.deterministic,
+        cpu_limit: job.extensions.cpu_limit_seconds.map(|seconds| Duration::from_secs(seconds.into())),
+        scratch: scratch(&container),
+        network: network(&container, host)?,
+        trust_domain: trust_domain(job, &container),
     })
 }
 
 fn initialization(what: &str) -> Unstartable {
     Unstartable::Reason(format!("ResourceInitializationError: {}", matchable(what)))
+}
+
+/// The bound of the folder that the attempt has to itself.
+fn scratch(container: &ContainerProperties) -> ScratchLimits {
+    let gib = container.ephemeral_storage_gib.map(u64::from);
+    gib.map_or_else(ScratchLimits::default, ScratchLimits::of_gib)
+}
+
+/// The node's network for a container that asks for it, where the node's owner allows it.
+fn network(container: &ContainerProperties, host: &Host<'_>) -> Result<NetworkAccess, Unstartable> {
+    match (container.assign_public_ip, host.network) {
+        (false, _) => Ok(NetworkAccess::None),
+        (true, NetworkAccess::Host) => Ok(NetworkAccess::Host),
+        (true, NetworkAccess::None) => {
+            Err(initialization("networkConfiguration.assignPublicIp is not allowed on this node"))
+        }
+    }
+}
+
+/// Who answers for what the attempt does: its queue, its share and the role it acts in. Neither of
+/// the first two has a slash in it, so that no two of them give the same text.
+fn trust_domain(job: &Job, container: &ContainerProperties) -> String {
+    let share = job.share.as_deref().unwrap_or_default();
+    let role = container.role.as_deref().unwrap_or_default();
+    format!("{}/{share}/{role}", job.queue)
+}
+
+/// The whole argument vector; `None` where it and the environment come to more than
+/// [`limits::ARGUMENT_BYTES`], each of them with its end.
+fn arguments(
+    name: String,
+    container: &ContainerProperties,
+    job: &Job,
+    is_pod: bool,
+    environment: &[(String, String)],
+) -> Option<Vec<String>> {
+    let given: usize = environment.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+    let mut left = limits::ARGUMENT_BYTES.checked_sub(given)?;
+    let mut arguments = vec![name];
+    for element in substitute(&container.command, &job.parameters, left)? {
+        arguments.push(if is_pod { expand(&element, environment, left)? } else { element });
+        left = left.checked_sub(arguments.last()?.len() + 1)?;
+    }
+    Some(arguments)
+}
+
+fn too_long() -> Unstartable {
+    let mib = limits::ARGUMENT_BYTES >> 20;
+    initialization(&format!("the arguments and the environment together have more than {mib} MiB"))
 }
 
 /// What the image reference names on this node, and the program's own name.
@@ -194,8 +238,8 @@ fn batch_variables(
 }
 
 /// Replaces `$(NAME)` by the variable's value, where there is one; `$$` stands for a `$` `[API]`
-/// EksContainer.
-fn expand(text: &str, environment: &[(String, String)]) -> String {
+/// EksContainer. `None` where it comes to more than `most` bytes.
+fn expand(text: &str, environment: &[(String, String)], most: usize) -> Option<String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('$') {
@@ -220,9 +264,12 @@ fn expand(text: &str, environment: &[(String, String)]) -> String {
                 behind
             }
         };
+        if out.len() > most {
+            return None;
+        }
     }
     out.push_str(rest);
-    out
+    Some(out)
 }
 
 fn mounts(container: &ContainerProperties) -> Result<Vec<Mount>, Unstartable> {

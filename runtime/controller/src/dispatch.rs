@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use wasmbatch_core::{AttemptEvent, AttemptId, Effect, Ending, Name, Report};
-use wasmbatch_executor::{AttemptSink as _, Executor};
+use wasmbatch_executor::{AttemptSink as _, Executor, NetworkAccess};
 use wasmbatch_store::Store;
 use wasmbatch_store::logs::LogStore;
 
@@ -23,6 +23,8 @@ pub(crate) struct Dispatcher<E: ?Sized> {
     pub(crate) executor: Arc<E>,
     /// This node's name.
     pub(crate) instance: String,
+    /// What jobs that ask for the network may reach of it.
+    pub(crate) network: NetworkAccess,
 }
 
 impl<E: Executor + ?Sized> Dispatcher<E> {
@@ -57,7 +59,7 @@ impl<E: Executor + ?Sized> Dispatcher<E> {
         let (job, _) = snapshot.job(attempt.job.whole())?.ok_or_else(|| missing("the job"))?;
         let definition =
             snapshot.definition(&job.definition, job.revision)?.ok_or_else(|| missing("the job definition"))?;
-        let host = Host { instance: &self.instance, environment };
+        let host = Host { instance: &self.instance, environment, network: self.network };
         let spec = attempt_spec(&snapshot, attempt, &job, &definition, &host)?;
         let target = log_target(&job, &definition, attempt);
         self.logs.begin(attempt, &target.group, &target.stream, target.limits, self.clock.now());

@@ -1,12 +1,14 @@
 //! All that the API server has of the controller.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{broadcast, oneshot};
 use uuid::Uuid;
 use wasmbatch_core::job::JobStatus;
-use wasmbatch_core::{Command, Digest, JobId, Name, Rejection, Reply, Timestamp, Vcpus};
+use wasmbatch_core::{Command, Digest, JobId, Name, Rejection, Reply, Resources, Timestamp, Vcpus};
+use wasmbatch_executor::{Executor, NetworkAccess, Quarantined, Wall};
 use wasmbatch_store::Store;
 use wasmbatch_store::logs::LogStore;
 
@@ -53,6 +55,8 @@ pub struct NodeFacts {
     pub started_at: Timestamp,
     /// Folders below which jobs may have host folders.
     pub allowed_mounts: Vec<PathBuf>,
+    /// What jobs that ask for the network may reach of it.
+    pub job_network: NetworkAccess,
 }
 
 /// A handle of the controller. Cheap to clone; good from any thread.
@@ -61,7 +65,6 @@ pub struct Handle {
     pub(crate) shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) store: Arc<Store>,
@@ -71,6 +74,13 @@ pub(crate) struct Shared {
     pub(crate) modules: Arc<Modules>,
     pub(crate) node: NodeFacts,
     pub(crate) figures: Arc<Figures>,
+    pub(crate) executor: Arc<dyn Executor>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("node", &self.node).finish_non_exhaustive()
+    }
 }
 
 impl Handle {
@@ -134,6 +144,34 @@ impl Handle {
     /// The vCPUs that the attempts of a compute environment hold, as of the last commit.
     pub fn held_vcpus(&self, environment: &Name) -> Vcpus {
         self.shared.figures.held(environment)
+    }
+
+    /// What the attempts of all compute environments hold together, as of the last commit.
+    pub fn held(&self) -> Resources {
+        self.shared.figures.held_in_all()
+    }
+
+    /// The walls around workers on this host. May block.
+    pub fn walls(&self) -> Vec<Wall> {
+        self.shared.executor.walls()
+    }
+
+    /// Modules that are not run any more. May block.
+    pub fn quarantined(&self) -> Vec<Quarantined> {
+        self.shared.executor.quarantined()
+    }
+
+    /// Lets a quarantined module run again; `false` when it isn't quarantined. Blocks.
+    ///
+    /// # Errors
+    /// The note on disk can't be removed.
+    pub fn release_quarantined(&self, digest: Digest) -> io::Result<bool> {
+        let released = self.shared.executor.release(digest)?;
+        if released {
+            // It may have been refused for being quarantined.
+            self.shared.modules.compile_soon(digest);
+        }
+        Ok(released)
     }
 
     /// Status changes from now on. The channel is bounded: a receiver that lags loses the oldest,

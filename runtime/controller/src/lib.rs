@@ -14,6 +14,7 @@ mod figures;
 mod handle;
 mod inbox;
 mod modules;
+mod pace;
 mod reader;
 mod retention;
 mod service;
@@ -28,5 +29,6 @@ pub use reader::{
     ServiceJobFilter, ServiceJobsPage,
 };
 pub use service::{Controller, Options, StartError};
+pub use wasmbatch_executor::{NetworkAccess, Quarantined, Wall};
 pub use wasmbatch_store::ReadError;
 pub use wasmbatch_store::logs::{EventPage, LogEvent, LogGroupInfo, LogStreamInfo};

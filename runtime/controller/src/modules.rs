@@ -102,7 +102,7 @@ impl Modules {
         states.insert(digest, state);
     }
 
-    fn compile_soon(&self, digest: Digest) {
+    pub(crate) fn compile_soon(&self, digest: Digest) {
         self.set_state(digest, ModuleState::Compiling);
         let compilations = self.compilations.lock().unwrap_or_else(PoisonError::into_inner);
         if compilations.as_ref().is_none_or(|queue| queue.try_send(digest).is_err()) {

@@ -16,7 +16,7 @@ use wasmbatch_core::{
     AttemptEvent, AttemptId, Command, Corrupt, Document, Ending, Job, JobId, JobProgress, Name, Node, Record, Report,
     StateMachine, Tags, Timestamp,
 };
-use wasmbatch_executor::{AttemptSink, Executor};
+use wasmbatch_executor::{AttemptSink, Executor, NetworkAccess};
 use wasmbatch_store::logs::LogStore;
 use wasmbatch_store::{OpenError, Snapshot, Store};
 
@@ -50,6 +50,8 @@ pub struct Options {
     pub node: Node,
     /// Folders below which jobs may have host folders; shown, and enforced by the executor.
     pub allowed_mounts: Vec<PathBuf>,
+    /// What jobs that ask for the network may reach of it.
+    pub job_network: NetworkAccess,
     /// Clients' commands that may wait for the writer; more are refused.
     pub inbox_capacity: usize,
     /// How long finished jobs and what they wrote are kept.
@@ -112,7 +114,7 @@ impl Controller {
         clock: Arc<dyn Clock>,
         executor: impl FnOnce(Arc<dyn AttemptSink>) -> Result<Arc<dyn Executor>, Box<dyn std::error::Error + Send + Sync>>,
     ) -> Result<Self, StartError> {
-        let Options { data_dir, node, allowed_mounts, inbox_capacity, keep_finished } = options;
+        let Options { data_dir, node, allowed_mounts, job_network, inbox_capacity, keep_finished } = options;
         let unusable = |source| StartError::DataDir { path: data_dir.clone(), source };
         std::fs::create_dir_all(&data_dir).map_err(unusable)?;
         let store = Arc::new(Store::open(&data_dir.join("wasmbatch.redb"))?);
@@ -130,6 +132,7 @@ impl Controller {
             memory_mib: node.memory_mib,
             started_at: clock.now(),
             allowed_mounts,
+            job_network,
         };
         let (events, _) = broadcast::channel(WAITING_EVENTS);
         let modules = Arc::new(modules);
@@ -143,6 +146,7 @@ impl Controller {
             modules: Arc::clone(&modules),
             node: facts,
             figures: Arc::clone(&figures),
+            executor: Arc::clone(&executor),
         };
 
         let (effects, effects_receiver) = sync_channel(WAITING_EFFECTS);
@@ -155,6 +159,7 @@ impl Controller {
             sink,
             executor: Arc::clone(&executor),
             instance,
+            network: job_network,
         };
         let writer = Writer {
             machine,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use wasmbatch_core::{AttemptEvent, AttemptId, Ending, Report};
 use wasmbatch_executor::{AttemptSink, OutputStream};
@@ -9,19 +10,21 @@ use wasmbatch_store::logs::{LogStore, Output};
 
 use crate::clock::Clock;
 use crate::inbox::{Inbox, IncomingReport};
+use crate::pace::Pace;
 
 #[derive(Debug)]
 pub(crate) struct Sink {
     logs: Arc<LogStore>,
     inbox: Arc<Inbox>,
     clock: Arc<dyn Clock>,
+    pace: Pace,
     /// Whether the last write of a log failed: jobs can write a lot, the node's log says it once.
     failing: AtomicBool,
 }
 
 impl Sink {
     pub(crate) fn new(logs: Arc<LogStore>, inbox: Arc<Inbox>, clock: Arc<dyn Clock>) -> Self {
-        Self { logs, inbox, clock, failing: AtomicBool::new(false) }
+        Self { logs, inbox, clock, pace: Pace::default(), failing: AtomicBool::new(false) }
     }
 
     fn note<T>(&self, attempt: AttemptId, outcome: std::io::Result<T>) -> Option<T> {
@@ -43,6 +46,9 @@ impl Sink {
 impl AttemptSink for Sink {
     fn report(&self, report: Report) {
         let attempt = report.attempt;
+        if matches!(report.event, AttemptEvent::Ended { .. }) {
+            self.pace.forget(attempt);
+        }
         let log = match &report.event {
             AttemptEvent::Started { .. } => None,
             // It never ran: no stream of its was ever named.
@@ -64,6 +70,12 @@ impl AttemptSink for Sink {
             OutputStream::Stdout => Output::Stdout,
             OutputStream::Stderr => Output::Stderr,
         };
-        self.note(attempt, self.logs.append(attempt, output, bytes, self.clock.now()));
+        let now = self.clock.now();
+        self.note(attempt, self.logs.append(attempt, output, bytes, now));
+        let wait = self.pace.wrote(attempt, bytes.len(), now);
+        if wait > Duration::ZERO {
+            // Nothing of the attempt is read meanwhile, and so it waits too.
+            std::thread::sleep(wait);
+        }
     }
 }

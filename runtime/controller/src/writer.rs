@@ -112,7 +112,7 @@ impl Writer {
         if let Err(error) = self.retention.expire_segments(&self.logs, now) {
             tracing::warn!(%error, "old log segments can't be deleted");
         }
-        self.figures.set(self.machine.held_vcpus());
+        self.figures.set(self.machine.held_vcpus(), self.machine.held());
         self.after_commit(answers, effects, &ended);
         Ok(())
     }

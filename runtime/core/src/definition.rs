@@ -228,14 +228,21 @@ pub struct ContainerProperties {
     pub log: Option<LogConfiguration>,
     /// `readonlyRootFilesystem`: whether its own folder may only be read. Absent means no.
     pub read_only_root: Option<bool>,
-    /// What the job needs beyond its own sandbox, decided at registration from the members in
-    /// `rest`; an attempt on a node that can't give it fails in STARTING.
+    /// `ephemeralStorage.sizeInGiB`, of the task where it is part of one: bound of its own folder.
+    pub ephemeral_storage_gib: Option<u32>,
+    /// Whether `networkConfiguration.assignPublicIp` is ENABLED: it asks for the node's network, and
+    /// where the node gives none its attempts fail in STARTING.
+    pub assign_public_ip: bool,
+    /// In whose name it acts: `jobRoleArn`, a task's `taskRoleArn`, a pod's `serviceAccountName`.
+    pub role: Option<String>,
+    /// What the job needs beyond its own sandbox that no node has, decided at registration from the
+    /// members in `rest`; its attempts fail in STARTING.
     pub needs: Vec<Need>,
     /// Every other member, answered as it came.
     pub rest: Document,
 }
 
-/// A need that a node may be unable to meet.
+/// A need that no node can meet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Need {
     /// Names the member and what it asks for, for the ResourceInitializationError.
@@ -419,10 +426,24 @@ impl ContainerProperties {
             Some(text) => parse_requirement::<u16>(ResourceKind::Gpu, text)?,
             None => 0,
         };
-        if let Some(text) = self.requirement(ResourceKind::Fuel) {
-            parse_requirement::<u64>(ResourceKind::Fuel, text)?;
-        }
+        self.fuel()?;
         Ok(Resources { vcpus, memory_mib, gpus: u32::from(gpus) })
+    }
+
+    /// The wasmtime fuel that one attempt may use, where it is metered.
+    ///
+    /// # Errors
+    /// The value is no whole number within [`limits::FUEL`].
+    pub fn fuel(&self) -> Result<Option<u64>, Rejection> {
+        let Some(text) = self.requirement(ResourceKind::Fuel) else {
+            return Ok(None);
+        };
+        let fuel = parse_requirement::<u64>(ResourceKind::Fuel, text)?;
+        if limits::FUEL.contains(&fuel) {
+            Ok(Some(fuel))
+        } else {
+            Err(Rejection::BadRequirement { kind: ResourceKind::Fuel, value: fuel.to_string() })
+        }
     }
 }
 
@@ -436,31 +457,39 @@ fn parse_requirement<T: std::str::FromStr>(kind: ResourceKind, text: &str) -> Re
 }
 
 /// Replaces each `Ref::name` in each element. The longest name of a parameter that stands behind
-/// `Ref::` as a whole word is taken; where there is none, the placeholder stays as it is.
-pub fn substitute(command: &[String], parameters: &BTreeMap<String, String>) -> Vec<String> {
-    command.iter().map(|element| substitute_element(element, parameters)).collect()
+/// `Ref::` as a whole word is taken; where there is none, the placeholder stays as it is. `None`
+/// where it comes to more than `most` bytes: a short command can name a long parameter many times.
+pub fn substitute(command: &[String], parameters: &BTreeMap<String, String>, most: usize) -> Option<Vec<String>> {
+    let mut left = most;
+    command.iter().map(|element| substitute_element(element, parameters, &mut left)).collect()
 }
 
-fn substitute_element(element: &str, parameters: &BTreeMap<String, String>) -> String {
+/// `left` is how many bytes there is room for.
+fn substitute_element(element: &str, parameters: &BTreeMap<String, String>, left: &mut usize) -> Option<String> {
     const MARK: &str = "Ref::";
     let mut out = String::with_capacity(element.len());
+    let mut push = |text: &str, out: &mut String| {
+        *left = left.checked_sub(text.len())?;
+        out.push_str(text);
+        Some(())
+    };
     let mut rest = element;
     while let Some(at) = rest.find(MARK) {
         let (before, behind) = (&rest[..at], &rest[at + MARK.len()..]);
-        out.push_str(before);
+        push(before, &mut out)?;
         rest = match named(behind, parameters) {
             Some((name, value)) => {
-                out.push_str(value);
+                push(value, &mut out)?;
                 &behind[name.len()..]
             }
             None => {
-                out.push_str(MARK);
+                push(MARK, &mut out)?;
                 behind
             }
         };
     }
-    out.push_str(rest);
-    out
+    push(rest, &mut out)?;
+    Some(out)
 }
 
 /// The parameter whose name `text` begins with.
@@ -491,10 +520,22 @@ mod tests {
         let parameters =
             BTreeMap::from([("in".to_owned(), "a.txt".to_owned()), ("n".to_owned(), "Ref::in".to_owned())]);
         let command = ["--in=Ref::in,Ref::n", "Ref::unset", "Ref::", "xRef::in.gz"].map(str::to_owned);
-        assert_eq!(substitute(&command, &parameters), ["--in=a.txt,Ref::in", "Ref::unset", "Ref::", "xa.txt.gz"]);
+        assert_eq!(
+            substitute(&command, &parameters, 1000).unwrap(),
+            ["--in=a.txt,Ref::in", "Ref::unset", "Ref::", "xa.txt.gz"]
+        );
         let parameters = ["a", "a-b", "b"].map(|name| (name.to_owned(), format!("<{name}>"))).into();
         let command = ["Ref::a-Ref::b", "Ref::a-b/Ref::a-c", "Ref::ab Ref::a_b"].map(str::to_owned);
-        assert_eq!(substitute(&command, &parameters), ["<a>-<b>", "<a-b>/<a>-c", "Ref::ab Ref::a_b"]);
+        assert_eq!(substitute(&command, &parameters, 1000).unwrap(), ["<a>-<b>", "<a-b>/<a>-c", "Ref::ab Ref::a_b"]);
+    }
+
+    #[test]
+    fn a_command_does_not_grow_without_bound() {
+        let parameters = BTreeMap::from([("x".to_owned(), "v".repeat(1000))]);
+        let command = |times: usize| [vec!["Ref::x"; times].join(" "), "y".to_owned()];
+        let bytes = |times| substitute(&command(times), &parameters, 10_010).map(|all| all.concat().len());
+        assert_eq!(bytes(10), Some(10_010));
+        assert_eq!(bytes(11), None);
     }
 
     #[test]
@@ -528,6 +569,9 @@ mod tests {
             (ResourceKind::Memory, "99999999999"),
             (ResourceKind::Gpu, "-1"),
             (ResourceKind::Fuel, "x"),
+            (ResourceKind::Fuel, "0"),
+            (ResourceKind::Fuel, "1.5"),
+            (ResourceKind::Fuel, "9223372036854775808"),
         ] {
             let mut properties =
                 ContainerProperties { vcpus: Some(1), memory: Some(4), ..ContainerProperties::default() };
@@ -535,5 +579,15 @@ mod tests {
             properties.set_requirement(requirement(kind, value));
             assert!(matches!(properties.resources(), Err(Rejection::BadRequirement { .. })), "{kind:?} {value}");
         }
+    }
+    #[test]
+    fn fuel_is_overridden_like_any_requirement() {
+        let given = |value: &str| vec![requirement(ResourceKind::Fuel, value)];
+        let definition = ContainerProperties { resource_requirements: given("5"), ..ContainerProperties::default() };
+        assert_eq!(definition.fuel(), Ok(Some(5)));
+        let overrides =
+            ContainerOverrides { resource_requirements: given("9223372036854775807"), ..ContainerOverrides::default() };
+        assert_eq!(definition.with_overrides(&overrides).fuel(), Ok(Some(i64::MAX.unsigned_abs())));
+        assert_eq!(ContainerProperties::default().fuel(), Ok(None));
     }
 }

@@ -14,6 +14,10 @@ pub const MAX_RUNNING: &str = "wasmbatch:max-running";
 pub const RETRY_BACKOFF: &str = "wasmbatch:retry-backoff";
 /// A submit with the same token is the same submit.
 pub const CLIENT_TOKEN: &str = "wasmbatch:client-token";
+/// Whether the same program and input must give the same output: `true` or `false`.
+pub const DETERMINISTIC: &str = "wasmbatch:deterministic";
+/// Seconds of CPU time after which an attempt is ended.
+pub const CPU_LIMIT: &str = "wasmbatch:cpu-limit";
 
 /// The `wasmbatch:` tags of a job: its definition's with the submit's over them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -24,6 +28,10 @@ pub struct Extensions {
     pub retry_backoff_seconds: Option<u32>,
     /// 1 to 64 characters.
     pub client_token: Option<String>,
+    /// Every container of such a job has a FUEL requirement.
+    pub deterministic: bool,
+    /// From 1 to [`limits::CPU_LIMIT_SECONDS`], for each container of an attempt.
+    pub cpu_limit_seconds: Option<u32>,
 }
 
 impl Extensions {
@@ -42,6 +50,11 @@ impl Extensions {
             match key.as_str() {
                 MAX_RUNNING => found.max_running = Some(whole(limits::ARRAY_SIZE)?),
                 RETRY_BACKOFF => found.retry_backoff_seconds = Some(whole(limits::RETRY_BACKOFF_SECONDS)?),
+                CPU_LIMIT => found.cpu_limit_seconds = Some(whole(limits::CPU_LIMIT_SECONDS)?),
+                DETERMINISTIC => {
+                    let wanted = || bad("true or false".to_owned());
+                    found.deterministic = value.parse().map_err(|_| wanted())?;
+                }
                 CLIENT_TOKEN => {
                     if !(1..=limits::CLIENT_TOKEN_CHARS).contains(&value.chars().count()) {
                         return Err(bad(format!("1 to {} characters", limits::CLIENT_TOKEN_CHARS)));
@@ -68,8 +81,21 @@ mod tests {
         assert_eq!(read(MAX_RUNNING, "3").unwrap().max_running, Some(3));
         assert_eq!(read(RETRY_BACKOFF, "60").unwrap().retry_backoff_seconds, Some(60));
         assert_eq!(read(CLIENT_TOKEN, "t").unwrap().client_token.as_deref(), Some("t"));
+        assert_eq!(read(CPU_LIMIT, "31536000").unwrap().cpu_limit_seconds, Some(31_536_000));
+        assert!(read(DETERMINISTIC, "true").unwrap().deterministic);
+        assert!(!read(DETERMINISTIC, "false").unwrap().deterministic);
         assert_eq!(read("other", "t").unwrap(), Extensions::default());
-        for (key, value) in [(MAX_RUNNING, "0"), (MAX_RUNNING, "+1"), (RETRY_BACKOFF, "x"), (CLIENT_TOKEN, "")] {
+        for (key, value) in [
+            (MAX_RUNNING, "0"),
+            (MAX_RUNNING, "+1"),
+            (RETRY_BACKOFF, "x"),
+            (CLIENT_TOKEN, ""),
+            (DETERMINISTIC, "True"),
+            (DETERMINISTIC, ""),
+            (CPU_LIMIT, "0"),
+            (CPU_LIMIT, "31536001"),
+            (CPU_LIMIT, "1.5"),
+        ] {
             assert!(matches!(read(key, value), Err(Rejection::ExtensionTagValue { .. })), "{key}={value}");
         }
         assert!(matches!(read("wasmbatch:colour", "red"), Err(Rejection::UnknownExtensionTag { .. })));

@@ -58,6 +58,18 @@ pub const EXIT_PATTERN_CHARS: usize = 512;
 pub const MIN_TIMEOUT_SECONDS: u32 = 1;
 /// Smallest container memory in MiB `[API]` ResourceRequirement.
 pub const MIN_MEMORY_MIB: u64 = 4;
+/// Fuel of one attempt: what wasmtime can count down from.
+pub const FUEL: std::ops::RangeInclusive<u64> = 1..=i64::MAX.unsigned_abs();
+/// CPU time of one attempt, in seconds: as long as a year.
+pub const CPU_LIMIT_SECONDS: u32 = 31_536_000;
+/// ephemeralStorage.sizeInGiB `[API]` EphemeralStorage.
+pub const EPHEMERAL_STORAGE_GIB: std::ops::RangeInclusive<u32> = 21..=200;
+/// Arguments and environment of one attempt, each with its end, in bytes. A definition and a submit
+/// have bounds of their own, but parameters can stand in a command many times.
+pub const ARGUMENT_BYTES: usize = 1 << 20;
+/// Command of one container with its parameters in place, as an answer shows it, in bytes; a longer
+/// one is shown with its placeholders.
+pub const SHOWN_COMMAND_BYTES: usize = 64 * 1024;
 /// Largest vCPU requirement; keeps quarter steps far from overflow.
 pub const MAX_VCPUS: u32 = 1_000_000;
 /// Tags of one resource `[API]` TagrisTagsMap.

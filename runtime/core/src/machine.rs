@@ -217,6 +217,11 @@ impl StateMachine {
         self.environments.iter().map(|(name, entry)| (name, entry.pool.held.vcpus))
     }
 
+    /// What all attempts hold together.
+    pub fn held(&self) -> Resources {
+        self.capacity.held
+    }
+
     /// Whether there is no compute environment and no queue: a first start.
     pub fn is_blank(&self) -> bool {
         self.environments.is_empty() && self.queues.is_empty() && self.counters == Counters::default()

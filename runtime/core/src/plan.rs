@@ -26,6 +26,8 @@ pub struct Plan {
     pub resources: Resources,
     /// What they need beside the machine, each resource once.
     pub consumables: Vec<ConsumableRequirement>,
+    /// Whether each of its containers has a FUEL requirement.
+    pub metered: bool,
 }
 
 impl DefinitionSpec {
@@ -39,9 +41,10 @@ impl DefinitionSpec {
         let needed = overrides.consumables.as_ref().unwrap_or(&self.consumables);
         let mut consumables = Consumables::default();
         consumables.add(needed)?;
-        let (layout, resources) = match &self.shape {
+        let (layout, resources, metered) = match &self.shape {
             JobShape::Container(container) => {
-                (Layout::Single, container.with_overrides(&overrides.container).resources()?)
+                let container = container.with_overrides(&overrides.container);
+                (Layout::Single, container.resources()?, is_metered(&container))
             }
             JobShape::Task(task) => plan_task(&task.with_overrides(&overrides.task)?)?,
             JobShape::Nodes(nodes) => plan_nodes(nodes, overrides, &mut consumables)?,
@@ -49,7 +52,7 @@ impl DefinitionSpec {
                 return Err(Rejection::NotRunnable { member: member.clone(), kind: kind.clone() });
             }
         };
-        Ok(Plan { layout, resources, consumables: consumables.into_list() })
+        Ok(Plan { layout, resources, consumables: consumables.into_list(), metered })
     }
 
     /// Overrides of members that the definition doesn't have would be lost.
@@ -178,25 +181,37 @@ impl NodeWork {
     }
 }
 
-fn plan_task(task: &Task) -> Result<(Layout, Resources), Rejection> {
+/// The containers, what they hold together, and whether all are metered.
+type Planned = (Layout, Resources, bool);
+
+fn is_metered(container: &ContainerProperties) -> bool {
+    container.requirement(ResourceKind::Fuel).is_some()
+}
+
+fn all_metered(task: &Task) -> bool {
+    task.containers.iter().all(|container| is_metered(&container.properties))
+}
+
+fn plan_task(task: &Task) -> Result<Planned, Rejection> {
     let members = task_members(task)?;
     let resources = sum(&members)?;
     let layout = match members.len() {
         1 => Layout::Single,
         _ => Layout::Group(Box::new(Group { nodes: 1, main_node: None, members })),
     };
-    Ok((layout, resources))
+    Ok((layout, resources, all_metered(task)))
 }
 
 fn plan_nodes(
     nodes: &NodeProperties,
     overrides: &Overrides,
     consumables: &mut Consumables,
-) -> Result<(Layout, Resources), Rejection> {
+) -> Result<Planned, Rejection> {
     let count = nodes.count_with(overrides)?;
     check_targets(&overrides.nodes, count)?;
     // Nodes of one range that the same overrides reach are alike, and there may be a thousand.
     let mut kinds = BTreeMap::new();
+    let mut metered = true;
     let mut members = Vec::new();
     for node in 0..count {
         let range = nodes.range_of(node, count).expect("every node is in a range");
@@ -205,6 +220,10 @@ fn plan_nodes(
         if !kinds.contains_key(&key) {
             let laid_over = key.1.iter().map(|index| &overrides.nodes[*index]);
             let (work, needed) = nodes.ranges[range].with_overrides(laid_over)?;
+            metered &= match &work {
+                NodeWork::Container(container) => is_metered(container),
+                NodeWork::Task(task) => all_metered(task),
+            };
             kinds.insert(key.clone(), (node_members(&work)?, needed));
         }
         let (own, needed) = &kinds[&key];
@@ -217,7 +236,7 @@ fn plan_nodes(
         }));
     }
     let resources = sum(&members)?;
-    Ok((Layout::Group(Box::new(Group { nodes: count, main_node: Some(nodes.main), members })), resources))
+    Ok((Layout::Group(Box::new(Group { nodes: count, main_node: Some(nodes.main), members })), resources, metered))
 }
 
 /// The members of one node, as if it were the only one.

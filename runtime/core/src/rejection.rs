@@ -88,6 +88,11 @@ pub enum Rejection {
     UnknownExtensionTag { key: String },
     #[error("Tag key {key}: its value must be {wanted}")]
     ExtensionTagValue { key: String, wanted: String },
+    #[error(
+        "Tag key {}: a deterministic job needs a resource requirement of type FUEL in each of its containers",
+        crate::extension::DETERMINISTIC
+    )]
+    DeterministicWithoutFuel,
     #[error("Tag key {key}: wasmbatch: tags are read at submit, from the job definition and the submit only")]
     ExtensionTagPlace { key: String },
     #[error("Resource {resource} not found.")]

@@ -126,10 +126,7 @@ impl Host {
                 let text = format!("a scratch folder of {} GiB is not possible on this node: {why}", bytes >> 30);
                 BeginError::Refused(text)
             };
-            if self.namespaces != NamespaceKind::Privileged {
-                return Err(refused("the node may not mount devices"));
-            }
-            Disk::possible().map_err(|why| refused(&why))?;
+            self.large_scratch().map_err(|why| refused(&why))?;
             let disk = Disk::create(&self.scratch_path, bytes, inodes);
             return disk.map(ScratchFolder::Disk).map_err(|error| refused(&error.to_string()));
         }
@@ -182,7 +179,11 @@ impl Host {
         }
         let quota = match self.namespaces {
             NamespaceKind::None => Err("nothing can be mounted".to_owned()),
-            NamespaceKind::Privileged | NamespaceKind::Unprivileged => Ok("a file system in memory".to_owned()),
+            // Nothing that is asked for is left without a bound: what can't be bounded is refused.
+            NamespaceKind::Privileged | NamespaceKind::Unprivileged => match self.large_scratch() {
+                Ok(()) => Ok("file systems in memory and on disk".to_owned()),
+                Err(why) => Ok(format!("file systems in memory; more than 1 GiB is refused: {why}")),
+            },
         };
         walls.push(Wall { name: "scratch quota", state: quota });
         walls
@@ -194,7 +195,7 @@ impl Host {
     }
 
     /// Whether scratch folders larger than memory holds are possible, or why not.
-    pub(crate) fn large_scratch(&self) -> Result<(), String> {
+    fn large_scratch(&self) -> Result<(), String> {
         match self.namespaces {
             NamespaceKind::Privileged => Disk::possible(),
             NamespaceKind::None | NamespaceKind::Unprivileged => Err("the node may not mount devices".to_owned()),

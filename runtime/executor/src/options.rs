@@ -31,8 +31,6 @@ pub struct Options {
     /// First of the user and group numbers that workers get, where this process may give them. As many
     /// as there are workers and compilers at once must belong to nobody else on this host.
     pub worker_uid_base: u32,
-    /// Whether to refuse to start where a wall around workers is missing.
-    pub require_full_jail: bool,
 }
 
 /// Memory for one compilation: the largest program seen, 56 MiB of WebAssembly, took 6.8 GB.
@@ -62,7 +60,6 @@ impl Options {
             compile_memory_bytes: COMPILE_MEMORY_BYTES,
             attempts_per_worker: ATTEMPTS_PER_WORKER,
             worker_uid_base: WORKER_UID_BASE,
-            require_full_jail: false,
         }
     }
 

@@ -51,12 +51,6 @@ pub enum StartError {
     /// No thread or no worker process can be begun.
     #[error("no worker can be begun")]
     Worker(#[source] io::Error),
-    /// [`Options::require_full_jail`] is set and this host can't give all of it.
-    #[error("the jail is not complete and a complete one is required: {missing}")]
-    JailIncomplete {
-        /// Each wall that is missing, and why.
-        missing: String,
-    },
     /// The first worker says nothing that can be understood.
     #[error("the first worker failed: {reason}")]
     Hello {
@@ -128,7 +122,6 @@ impl WorkerPool {
         let mut first = begun.map_err(|error| StartError::Worker(io::Error::other(error)))?;
         let hello = first.hello().map_err(|violation| not_a_worker(&mut first, &violation))?;
         let walls = host.walls(&hello.walls);
-        check_walls(&walls, options.require_full_jail)?;
         let engines = Engines::new(folder("compiled"));
         engines.know(EngineProfile::Plain, hello).map_err(unusable(folder("compiled")))?;
         let quarantine = Quarantine::open(&folder("quarantine")).map_err(unusable(folder("quarantine")))?;
@@ -168,16 +161,6 @@ impl WorkerPool {
         }
         Ok(())
     }
-}
-
-/// What is missing is told once, here, whether it is required or not.
-fn check_walls(walls: &[Wall], required: bool) -> Result<(), StartError> {
-    let missing = walls.iter().filter_map(|wall| Some((wall.name, wall.state.as_ref().err()?)));
-    let missing: Vec<String> = missing.map(|(name, why)| format!("{name} ({why})")).collect();
-    if required && !missing.is_empty() {
-        return Err(StartError::JailIncomplete { missing: missing.join(", ") });
-    }
-    Ok(())
 }
 
 /// What each engine profile's workers said of themselves, and the cache of what is compiled for it.
@@ -273,10 +256,7 @@ impl Executor for WorkerPool {
     }
 
     fn walls(&self) -> Vec<Wall> {
-        let mut walls = self.shared.walls.clone();
-        let state = self.shared.host.large_scratch();
-        walls.push(Wall { name: "scratch on disk", state: state.map(|()| "ext4 on a loop device".to_owned()) });
-        walls
+        self.shared.walls.clone()
     }
 
     fn quarantined(&self) -> Vec<Quarantined> {

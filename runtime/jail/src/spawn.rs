@@ -233,14 +233,16 @@ fn begin(worker: &WorkerCommand) -> io::Result<WorkerProcess> {
     let program = rustix::fs::open(program, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     let stderr = StderrNote::new()?;
     let null = File::options().read(true).write(true).open("/dev/null")?;
-    let (gate, opener) = pipe_with(PipeFlags::CLOEXEC)?;
-    let (told, failure) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (low_gate, opener) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (told, low_failure) = pipe_with(PipeFlags::CLOEXEC)?;
 
     let streams = [null.as_fd(), null.as_fd(), stderr.as_fd()].into_iter().zip(0..);
     let given = descriptors.iter().map(OwnedFd::as_fd).zip(FIRST_DESCRIPTOR..);
     let parked = streams.chain(given).map(|(from, number)| Ok((park(from)?, number)));
     let parked = parked.collect::<io::Result<Vec<(OwnedFd, RawFd)>>>()?;
-    let (gate, failure, program) = (park(gate.as_fd())?, park(failure.as_fd())?, park(program.as_fd())?);
+    let (gate, failure, program) = (park(low_gate.as_fd())?, park(low_failure.as_fd())?, park(program.as_fd())?);
+    // The end of the pipe is the child's only.
+    drop((low_gate, low_failure));
     let placed: Vec<(BorrowedFd<'_>, RawFd)> = parked.iter().map(|(from, number)| (from.as_fd(), *number)).collect();
     let (born_in, tasks) = cgroup.as_ref().map_or((None, Vec::new()), CgroupEntry::parts);
     let plan = ChildPlan {

@@ -1,4 +1,4 @@
-//! The node's own API: modules, the node, waiting for a job, why it waits.
+//! The node's own API: modules, the node, waiting for a job, why it waits, what it used.
 
 use std::io;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use reqwest::Method;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use tokio::time::Instant;
 use wasmbatch_model::job::JobDetail;
-use wasmbatch_model::own::{ExplainJobResponse, ListModulesResponse, Module, Node};
+use wasmbatch_model::own::{ExplainJobResponse, JobUsageResponse, ListModulesResponse, Module, Node};
 use wasmbatch_model::tag::Empty;
 
 use crate::error::Error;
@@ -101,6 +101,25 @@ impl Client {
     /// See [`Error`].
     pub async fn node(&self) -> Result<Node, Error> {
         self.repeated(Repeat::Harmless, || self.request(Method::GET, "/wasmbatch/v1/node")).await
+    }
+
+    /// Lets a quarantined module, `sha256:` and its digest, run again.
+    ///
+    /// # Errors
+    /// See [`Error`]; status 404 when it is not quarantined.
+    pub async fn release_quarantined(&self, digest: &str) -> Result<(), Error> {
+        let path = format!("/wasmbatch/v1/quarantine/{}", utf8_percent_encode(digest, NAME));
+        // A second try would find nothing and say so: the first answer counts.
+        self.repeated::<Empty>(Repeat::Harmful, || self.request(Method::DELETE, &path)).await.map(|Empty {}| ())
+    }
+
+    /// What the attempts of a job used.
+    ///
+    /// # Errors
+    /// See [`Error`]; status 404 when there is no such job.
+    pub async fn job_usage(&self, job_id: &str) -> Result<JobUsageResponse, Error> {
+        let path = format!("/wasmbatch/v1/jobs/{}/usage", utf8_percent_encode(job_id, ID));
+        self.repeated(Repeat::Harmless, || self.request(Method::GET, &path)).await
     }
 
     /// Why a job waits and what would let it run.

@@ -101,6 +101,7 @@ impl RunningNode {
             data_dir: home.to_owned(),
             node: Node { instance: "bench".to_owned(), vcpus: Vcpus::whole(u32::try_from(cpus)?), memory_mib: 4096 },
             allowed_mounts: Vec::new(),
+            job_network: wasmbatch_executor::NetworkAccess::None,
             inbox_capacity: 4096,
             keep_finished: std::time::Duration::from_secs(7 * 24 * 3600),
         };

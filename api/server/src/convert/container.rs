@@ -40,6 +40,7 @@ pub(crate) fn to_properties(properties: wire::ContainerProperties) -> Result<Con
     let volumes = to_volumes(volumes.unwrap_or_default())?;
     let resource_requirements = to_requirements(resource_requirements.unwrap_or_default())?;
     let log = log_configuration.map(to_log).transpose()?;
+    let Granted { ephemeral_storage_gib, assign_public_ip, role } = granted(&rest, "jobRoleArn")?;
     let mut properties = ContainerProperties {
         image,
         command: command.unwrap_or_default(),
@@ -51,6 +52,9 @@ pub(crate) fn to_properties(properties: wire::ContainerProperties) -> Result<Con
         memory: memory.map(|memory| unsigned(memory, "containerProperties.memory")).transpose()?,
         log,
         read_only_root: readonly_root_filesystem,
+        ephemeral_storage_gib,
+        assign_public_ip,
+        role,
         needs: Vec::new(),
         rest: to_document(rest.clone()),
     };
@@ -221,16 +225,39 @@ pub(super) fn needs(properties: &ContainerProperties, rest: &Rest) -> Vec<Need> 
     need(given("secrets"), "secrets are not available on this node");
     need(given("privileged"), "privileged is not available on this node");
     need(given("repositoryCredentials"), "repositoryCredentials are not available on this node");
-    let public = rest.get("networkConfiguration").and_then(|network| network.get("assignPublicIp"));
-    let public = public.and_then(Value::as_str) == Some("ENABLED");
-    need(public, "networkConfiguration.assignPublicIp is not available on this node");
     need(linux("devices"), "linuxParameters.devices are not available on this node");
     need(linux("tmpfs"), "linuxParameters.tmpfs is not available on this node");
     let efs = properties.volumes.iter().any(|volume| matches!(volume.source, VolumeSource::Efs(_)));
     need(efs, "volumes.efsVolumeConfiguration is not available on this node");
-    let fuel = properties.requirement(ResourceKind::Fuel).is_some();
-    need(fuel, "resourceRequirements FUEL is not available in this version");
     needs
+}
+
+/// What a container or a task gets of the node beside what it holds, and in whose name.
+pub(super) struct Granted {
+    pub(super) ephemeral_storage_gib: Option<u32>,
+    pub(super) assign_public_ip: bool,
+    pub(super) role: Option<String>,
+}
+
+/// Reads it from the members that are answered as they came; `role` is the one with the role.
+pub(super) fn granted(rest: &Rest, role: &str) -> Result<Granted, ApiError> {
+    let size = rest.get("ephemeralStorage").and_then(|storage| storage.get("sizeInGiB")).and_then(Value::as_i64);
+    let bounds = limits::EPHEMERAL_STORAGE_GIB;
+    let within = |size: i64| u32::try_from(size).ok().filter(|size| bounds.contains(size));
+    let ephemeral_storage_gib = size
+        .map(|size| {
+            within(size).ok_or_else(|| {
+                let (least, most) = (bounds.start(), bounds.end());
+                ApiError::client(format!("ephemeralStorage.sizeInGiB must be between {least} and {most}"))
+            })
+        })
+        .transpose()?;
+    let public = rest.get("networkConfiguration").and_then(|network| network.get("assignPublicIp"));
+    Ok(Granted {
+        ephemeral_storage_gib,
+        assign_public_ip: public.and_then(Value::as_str) == Some("ENABLED"),
+        role: rest.get(role).and_then(Value::as_str).filter(|role| !role.is_empty()).map(str::to_owned),
+    })
 }
 
 /// containerOverrides of a submit.
@@ -249,9 +276,6 @@ pub(crate) fn to_overrides(overrides: Option<wire_job::ContainerOverrides>) -> R
         return Err(ApiError::executing("containerOverrides.command must not contain an empty string"));
     }
     let resource_requirements = to_requirements(resource_requirements.unwrap_or_default())?;
-    if resource_requirements.iter().any(|requirement| requirement.kind == ResourceKind::Fuel) {
-        return Err(ApiError::unsupported("containerOverrides.resourceRequirements of type FUEL"));
-    }
     let instance_type = instance_type.map(|kind| ("instanceType".to_owned(), Value::String(kind)));
     Ok(ContainerOverrides {
         // An empty list overrides nothing: clients send it for "as the definition says".
@@ -277,6 +301,10 @@ pub(crate) fn from_properties(properties: &ContainerProperties) -> wire::Contain
         volumes,
         log,
         read_only_root,
+        // They stand in the rest as they came.
+        ephemeral_storage_gib: _,
+        assign_public_ip: _,
+        role: _,
         needs: _,
         rest,
     } = properties;

@@ -58,7 +58,7 @@ fn from_consumable(consumable: &snapshot::ConsumableUse) -> ConsumableUse {
     ConsumableUse { consumable_resource: name.to_string(), wanted: *wanted, in_use: *in_use, total: *total }
 }
 
-fn amount(resources: Resources) -> Amount {
+pub(super) fn amount(resources: Resources) -> Amount {
     let Resources { vcpus: held, memory_mib, gpus } = resources;
     Amount { vcpus: vcpus(held), memory_mib, gpus }
 }

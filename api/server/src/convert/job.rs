@@ -12,7 +12,9 @@ use wasmbatch_core::consumable::ConsumableRequirement;
 use wasmbatch_core::definition::{DefinitionSpec, JobShape, NodeWork, Task, TaskKind, substitute};
 use wasmbatch_core::id::Part;
 use wasmbatch_core::job::{ArraySummary, EndedBy};
-use wasmbatch_core::{AttemptId, Dependency, Job, JobDefinition, JobId, JobProgress, Resources, Tags, Timestamp};
+use wasmbatch_core::{
+    AttemptId, Dependency, Job, JobDefinition, JobId, JobProgress, Resources, Tags, Timestamp, limits,
+};
 use wasmbatch_model::Rest;
 use wasmbatch_model::definition::{self as wire_definition, KeyValuePair};
 use wasmbatch_model::job::{
@@ -215,6 +217,11 @@ fn raw_task(view: &JobView<'_>, kind: TaskKind) -> serde_json::Value {
     raw.unwrap_or_default()
 }
 
+/// A command with the job's parameters in place.
+fn shown_command(command: &[String], job: &Job) -> Vec<String> {
+    substitute(command, &job.parameters, limits::SHOWN_COMMAND_BYTES).unwrap_or_else(|| command.to_vec())
+}
+
 fn whereabouts(view: &JobView<'_>) -> attempts::NodeState {
     match view.id.part() {
         Part::Node(node) => node_state(view.job, node, view.progress),
@@ -377,7 +384,7 @@ fn from_container(view: &JobView<'_>, attempt: Option<&Attempt<'_>>, arns: &Arns
         Some(NodeWork::Task(_)) | None => wire_definition::ContainerProperties::default(),
     };
     if let Some(command) = &mut properties.command {
-        *command = substitute(command, &view.job.parameters);
+        *command = shown_command(command, view.job);
     }
     // The effective numbers stand in the deprecated members too, where they are whole.
     let first = view.first_member();

@@ -22,6 +22,7 @@ pub(crate) mod service;
 pub(crate) mod snapshot;
 pub(crate) mod submission;
 pub(crate) mod task;
+pub(crate) mod usage;
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,7 @@
 //! What a submit overrides of its definition.
 
 use serde::Serialize;
-use wasmbatch_core::definition::{
-    ContainerOverrides, NodeOverrides, Overrides, ResourceKind, TaskContainerOverrides, TaskKind,
-};
+use wasmbatch_core::definition::{ContainerOverrides, NodeOverrides, Overrides, TaskContainerOverrides, TaskKind};
 use wasmbatch_core::limits;
 use wasmbatch_model::job::ContainerOverrides as WireContainerOverrides;
 use wasmbatch_model::{Rest, task as wire};
@@ -99,9 +97,6 @@ fn to_task_containers(given: Option<wire::EcsPropertiesOverride>) -> Result<Vec<
 fn to_task_container(given: wire::TaskContainerOverrides) -> Result<TaskContainerOverrides, ApiError> {
     let wire::TaskContainerOverrides { name, command, environment, resource_requirements } = given;
     let resource_requirements = to_requirements(resource_requirements.unwrap_or_default())?;
-    if resource_requirements.iter().any(|requirement| requirement.kind == ResourceKind::Fuel) {
-        return Err(ApiError::unsupported("ecsPropertiesOverride resourceRequirements of type FUEL"));
-    }
     Ok(TaskContainerOverrides {
         kind: TaskKind::Ecs,
         name,

@@ -45,6 +45,8 @@ pub(crate) fn to_pod(properties: EksProperties) -> Result<Task, ApiError> {
         // The last init container that comes before.
         let before = index.min(init_count).checked_sub(1).map(|last| (all[last].name.clone(), Condition::Success));
         all.push(to_container(container, &volumes, &needs, before)?);
+        let role = rest.get("serviceAccountName").and_then(Value::as_str).filter(|role| !role.is_empty());
+        all[index].properties.role = role.map(str::to_owned);
     }
     refuse_sharing(&mut all);
     Ok(Task::new(TaskKind::Pod, all)?)
@@ -73,6 +75,9 @@ fn to_container(
         volumes,
         log: None,
         read_only_root: read_only,
+        ephemeral_storage_gib: None,
+        assign_public_ip: false,
+        role: None,
         needs,
         rest: to_document(Rest::new()),
     };

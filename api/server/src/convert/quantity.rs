@@ -1,8 +1,8 @@
 //! Quantities as Kubernetes writes them, to the requirements of a container.
 
-use wasmbatch_core::Vcpus;
 use wasmbatch_core::definition::{ResourceKind, ResourceRequirement};
 use wasmbatch_core::name::shortened;
+use wasmbatch_core::{Vcpus, limits};
 use wasmbatch_model::TextMap;
 use wasmbatch_model::task::EksResources;
 
@@ -11,15 +11,21 @@ use crate::error::ApiError;
 const CPU: &str = "cpu";
 const MEMORY: &str = "memory";
 const GPU: &str = "nvidia.com/gpu";
+/// This product's own, named as Kubernetes wants the resources of others to be.
+const FUEL: &str = "wasmbatch/fuel";
 
 /// What a pod's container holds: what it requests, else what limits it. `[API]`
 /// EksContainerResourceRequirements says how the two must agree.
 pub(crate) fn to_requirements(resources: Option<EksResources>) -> Result<Vec<ResourceRequirement>, ApiError> {
     let EksResources { limits, requests } = resources.unwrap_or_default();
     let (limits, requests) = (limits.unwrap_or_default(), requests.unwrap_or_default());
-    if let Some(other) = limits.keys().chain(requests.keys()).find(|key| ![CPU, MEMORY, GPU].contains(&key.as_str())) {
+    if let Some(other) =
+        limits.keys().chain(requests.keys()).find(|key| ![CPU, MEMORY, GPU, FUEL].contains(&key.as_str()))
+    {
         let other = shortened(other);
-        return Err(ApiError::client(format!("resources: {other} must be one of cpu | memory | nvidia.com/gpu")));
+        return Err(ApiError::client(format!(
+            "resources: {other} must be one of cpu | memory | nvidia.com/gpu | wasmbatch/fuel"
+        )));
     }
     let pair = |key: &str, read: fn(&str) -> Option<u64>| {
         Ok::<_, ApiError>((read_member(&limits, key, read)?, read_member(&requests, key, read)?))
@@ -39,12 +45,13 @@ pub(crate) fn to_requirements(resources: Option<EksResources>) -> Result<Vec<Res
     for (key, kind, read) in [
         (MEMORY, ResourceKind::Memory, mebibytes as fn(&str) -> Option<u64>),
         (GPU, ResourceKind::Gpu, whole as fn(&str) -> Option<u64>),
+        (FUEL, ResourceKind::Fuel, units as fn(&str) -> Option<u64>),
     ] {
         let (limit, request) = pair(key, read)?;
         // AWS wants them equal `[API]` EksContainerResourceRequirements; clients send a higher limit,
         // and that is then what the container may come to and holds.
         if let (Some(limit), Some(request)) = (limit, request)
-            && (limit < request || (kind == ResourceKind::Gpu && limit != request))
+            && (limit < request || (kind != ResourceKind::Memory && limit != request))
         {
             return Err(ApiError::client(format!("resources: limits.{key} and requests.{key} don't agree")));
         }
@@ -89,6 +96,11 @@ fn mebibytes(text: &str) -> Option<u64> {
     ];
     let (number, unit) = UNITS.into_iter().find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, unit)))?;
     scaled(number, unit, 1 << 20)
+}
+
+/// Fuel, which has more digits than other quantities.
+fn units(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|units| limits::FUEL.contains(units) && !text.starts_with('+'))
 }
 
 fn whole(text: &str) -> Option<u64> {
@@ -161,6 +173,8 @@ mod tests {
         assert_eq!(found, [(ResourceKind::Memory, "2048".to_owned())]);
         let found = resources(&[("cpu", "1"), ("nvidia.com/gpu", "2")], &[]).unwrap();
         assert_eq!(found, [(ResourceKind::Vcpu, "1".to_owned()), (ResourceKind::Gpu, "2".to_owned())]);
+        let found = resources(&[("wasmbatch/fuel", "9223372036854775807")], &[]).unwrap();
+        assert_eq!(found, [(ResourceKind::Fuel, "9223372036854775807".to_owned())]);
         assert_eq!(resources(&[], &[]).unwrap(), []);
     }
 
@@ -173,6 +187,9 @@ mod tests {
             (&[("disk", "1")], &[], "disk must be one of"),
             (&[("cpu", "zero")], &[], "cpu can't be zero"),
             (&[("memory", "0")], &[], "memory can't be 0"),
+            (&[("wasmbatch/fuel", "2")], &[("wasmbatch/fuel", "1")], "don't agree"),
+            (&[("wasmbatch/fuel", "0")], &[], "wasmbatch/fuel can't be 0"),
+            (&[("wasmbatch/fuel", "9223372036854775808")], &[], "wasmbatch/fuel can't be"),
             (&[("nvidia.com/gpu", "0.5")], &[], "nvidia.com/gpu can't be 0.5"),
         ] {
             let refusal = resources(limits, requests).unwrap_err();

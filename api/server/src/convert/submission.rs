@@ -277,7 +277,6 @@ mod tests {
             (task(json!([{"command": [""]}])), "empty string"),
             (json!({"consumableResourcePropertiesOverride": needed("a", 0)}), "at least 1"),
             (json!({"consumableResourcePropertiesOverride": needed("a b", 1)}), "a b is not the name or ARN"),
-            (json!({"containerOverrides": {"resourceRequirements": [{"type": "FUEL", "value": "1"}]}}), "FUEL"),
         ] {
             let refusal = submit(members.clone()).unwrap_err();
             assert!(refusal.contains(word), "{members}: {refusal}");

@@ -10,8 +10,8 @@ use wasmbatch_model::Rest;
 use wasmbatch_model::task::{EcsProperties, EcsTaskProperties, TaskContainerDependency, TaskContainerProperties};
 
 use super::container::{
-    SHARED_VOLUME, mounts_one_twice, need, needs, to_image, to_log, to_mount_points, to_requirements, to_variables,
-    to_volumes,
+    Granted, SHARED_VOLUME, granted, mounts_one_twice, need, needs, to_image, to_log, to_mount_points, to_requirements,
+    to_variables, to_volumes,
 };
 use super::{required_text, to_document};
 use crate::error::ApiError;
@@ -62,8 +62,7 @@ fn to_container(
     } = container;
     check_timeouts(&rest)?;
     let firelens = rest.remove("firelensConfiguration").is_some();
-    // Its network is the task's.
-    rest.extend(task.get("networkConfiguration").map(|network| ("networkConfiguration".to_owned(), network.clone())));
+    let Granted { ephemeral_storage_gib, assign_public_ip, role } = granted(task, "taskRoleArn")?;
     let mut properties = ContainerProperties {
         image: to_image(image)?,
         command: command.unwrap_or_default(),
@@ -75,6 +74,9 @@ fn to_container(
         memory: None,
         log: log_configuration.map(to_log).transpose()?,
         read_only_root: readonly_root_filesystem,
+        ephemeral_storage_gib,
+        assign_public_ip,
+        role,
         needs: Vec::new(),
         rest: to_document(Rest::new()),
     };

@@ -2,15 +2,25 @@
 
 use axum::extract::{Extension, State};
 use axum::response::Response;
+use wasmbatch_model::own::Node;
 
-use crate::convert::module::from_node;
+use crate::convert::module::{NodeState, from_node};
 use crate::error::{ApiError, Dialect, ErrorKind};
 use crate::router::respond;
 use crate::state::{Call, RequestFacts, ServerState};
 
 pub(crate) async fn show(State(state): State<ServerState>, Extension(facts): Extension<RequestFacts>) -> Response {
-    let node = from_node(state.handle.node());
-    respond(Ok(node), Dialect::RestJson, &facts.request_id)
+    let request_id = facts.request_id.clone();
+    respond(node(&Call { state, facts }).await, Dialect::RestJson, &request_id)
+}
+
+/// The node as it is now.
+pub(super) async fn node(call: &Call) -> Result<Node, ApiError> {
+    let state = call.on_node(|handle| {
+        let state = NodeState { held: handle.held(), walls: handle.walls(), quarantined: handle.quarantined() };
+        from_node(handle.node(), state)
+    });
+    state.await
 }
 
 /// The process answers.
@@ -31,9 +41,4 @@ pub(crate) async fn ready(State(state): State<ServerState>, Extension(facts): Ex
         }
         Err(error) => error.into_response(Dialect::RestJson, &request_id),
     }
-}
-
-/// What a browser sees for now.
-pub(crate) async fn root() -> &'static str {
-    "wasmbatch: AWS Batch on /v1/, CloudWatch Logs on POST /, modules and the node below /wasmbatch/v1/\n"
 }

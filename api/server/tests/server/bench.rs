@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
@@ -11,9 +11,11 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tokio::sync::watch;
 use tower::ServiceExt as _;
-use wasmbatch_controller::{Clock, Controller, Handle};
-use wasmbatch_core::{AttemptEvent, AttemptId, Digest, Ending, Node, Report, Timestamp, Vcpus};
-use wasmbatch_executor::{AttemptSink, AttemptSpec, Executor, ModuleKind, OutputStream, PrepareError, Prepared};
+use wasmbatch_controller::{Clock, Controller, Handle, NetworkAccess};
+use wasmbatch_core::{AttemptEvent, AttemptId, Digest, Ending, Node, Report, Timestamp, Usage, Vcpus};
+use wasmbatch_executor::{
+    AttemptSink, AttemptSpec, Executor, ModuleKind, OutputStream, PrepareError, Prepared, Quarantined, Wall,
+};
 use wasmbatch_server::{Options, ServerState, router};
 
 /// Time stands still, so that goldens have one.
@@ -30,7 +32,12 @@ impl Clock for StillClock {
 /// by itself.
 struct QuickExecutor {
     sink: Arc<dyn AttemptSink>,
+    quarantined: Mutex<Vec<Quarantined>>,
 }
+
+/// What every program uses.
+const USAGE: Usage =
+    Usage { cpu_microseconds: 1500, peak_memory_bytes: 65_536, fuel: Some(7), read_bytes: 0, written_bytes: 12 };
 
 impl Executor for QuickExecutor {
     fn start(&self, spec: AttemptSpec) {
@@ -41,7 +48,7 @@ impl Executor for QuickExecutor {
         if last != Some("wait") {
             let exit_code = last.and_then(|code| code.parse().ok()).unwrap_or(0);
             let ending = Ending::Exited { exit_code, reason: None };
-            self.sink.report(Report { attempt, event: AttemptEvent::ended(ending) });
+            self.sink.report(Report { attempt, event: AttemptEvent::Ended { ending, usage: Some(USAGE) } });
         }
     }
 
@@ -51,6 +58,24 @@ impl Executor for QuickExecutor {
 
     fn prepare(&self, _digest: Digest) -> Result<Prepared, PrepareError> {
         Ok(Prepared { kind: ModuleKind::Module, compiled_bytes: 1, compile_duration: None })
+    }
+
+    fn walls(&self) -> Vec<Wall> {
+        vec![
+            Wall { name: "seccomp", state: Ok("filter".to_owned()) },
+            Wall { name: "landlock", state: Err("the kernel has <none>".to_owned()) },
+        ]
+    }
+
+    fn quarantined(&self) -> Vec<Quarantined> {
+        self.quarantined.lock().unwrap().clone()
+    }
+
+    fn release(&self, digest: Digest) -> std::io::Result<bool> {
+        let mut quarantined = self.quarantined.lock().unwrap();
+        let before = quarantined.len();
+        quarantined.retain(|module| module.digest != digest);
+        Ok(quarantined.len() < before)
     }
 
     fn shutdown(&self) {}
@@ -92,11 +117,14 @@ impl Bench {
             data_dir: folder.path().to_owned(),
             node: Node { instance: "i-test".to_owned(), vcpus: Vcpus::whole(4), memory_mib: 4096 },
             allowed_mounts: vec![PathBuf::from("/data")],
+            job_network: NetworkAccess::None,
             inbox_capacity: 64,
             keep_finished: std::time::Duration::from_secs(7 * 24 * 3600),
         };
         let controller = Controller::start(controller_options, Arc::new(StillClock), |sink| {
-            Ok(Arc::new(QuickExecutor { sink }) as Arc<dyn Executor>)
+            let digest = Digest::from_bytes([0xab; 32]);
+            let module = Quarantined { digest, since: 1_700_000_000_000, reason: "called ptrace".to_owned() };
+            Ok(Arc::new(QuickExecutor { sink, quarantined: Mutex::new(vec![module]) }) as Arc<dyn Executor>)
         })
         .unwrap();
         let handle = controller.handle();

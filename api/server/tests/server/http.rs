@@ -3,6 +3,8 @@
 use axum::body::Body;
 use axum::http::Request;
 
+use serde_json::json;
+
 use crate::bench::{Answer, Bench};
 
 fn request(host: Option<&str>, extra: &[(&str, &str)], body: &'static str) -> Request<Body> {
@@ -122,8 +124,29 @@ async fn the_node_tells_of_itself() {
     let bench = Bench::start();
     assert_eq!(bench.method("GET", "/healthz", "").await.text, "ok\n");
     assert_eq!(bench.method("GET", "/readyz", "").await.text, "ok\n");
-    assert!(bench.method("GET", "/", "").await.text.starts_with("wasmbatch"));
+    let page = bench.method("GET", "/", "").await.text;
+    assert!(page.contains("<td>landlock</td><td>MISSING</td><td>the kernel has &lt;none&gt;</td>"), "{page}");
     let node = bench.method("GET", "/wasmbatch/v1/node", "").await.json();
     assert_eq!(node["vcpus"], 4.0);
     assert_eq!(node["allowedMounts"][0], "/data");
+    assert_eq!((&node["jobNetwork"], &node["held"]["memoryMib"]), (&json!("none"), &json!(0)));
+    let walls = json!([
+        {"name": "seccomp", "stands": true, "detail": "filter"},
+        {"name": "landlock", "stands": false, "detail": "the kernel has <none>"},
+    ]);
+    assert_eq!(node["walls"], walls);
+}
+
+#[tokio::test]
+async fn a_quarantined_module_is_shown_until_it_is_released() {
+    let bench = Bench::start();
+    let quarantined = || async { bench.method("GET", "/wasmbatch/v1/node", "").await.json()["quarantined"].clone() };
+    let digest = format!("sha256:{}", "ab".repeat(32));
+    let module = json!({"digest": digest, "since": 1_700_000_000_000_i64, "reason": "called ptrace"});
+    assert_eq!(quarantined().await, json!([module]));
+    let path = format!("/wasmbatch/v1/quarantine/{digest}");
+    assert_eq!(bench.method("DELETE", &path, "").await.status, 200);
+    assert_eq!(quarantined().await, json!([]));
+    assert_eq!(bench.method("DELETE", &path, "").await.status, 404);
+    assert_eq!(bench.method("DELETE", "/wasmbatch/v1/quarantine/sha256:ab", "").await.status, 400);
 }

@@ -258,3 +258,89 @@ async fn unknown_logs_are_resource_not_found() {
         json!({"__type": "ResourceNotFoundException", "message": "The specified log group does not exist."})
     );
 }
+
+#[tokio::test]
+async fn what_attempts_used_is_told_beside_what_aws_tells() {
+    let bench = Bench::start();
+    bench.upload("hello:latest").await;
+    bench.register(&["3"]).await;
+    let id = bench.submit(json!({"retryStrategy": {"attempts": 2}})).await;
+    let job = bench.ended(&id).await;
+    assert!(!job.to_string().contains("cpuMicroseconds"), "DescribeJobs has AWS's members and no others: {job}");
+    let answer = bench.method("GET", &format!("/wasmbatch/v1/jobs/{id}/usage"), "").await.json();
+    let used = json!({
+        "cpuMicroseconds": 1500, "peakMemoryBytes": 65_536, "fuel": 7, "readBytes": 0, "writtenBytes": 12,
+    });
+    let attempt = |number| json!({"number": number, "containers": [{"name": "default", "usage": used}]});
+    let total = json!({
+        "cpuMicroseconds": 3000, "peakMemoryBytes": 65_536, "fuel": 14, "readBytes": 0, "writtenBytes": 24,
+    });
+    assert_eq!(answer, json!({"jobId": id, "attempts": [attempt(1), attempt(2)], "total": total}));
+    let unknown = "/wasmbatch/v1/jobs/5f0e2b7c-1d3a-4c55-9e21-0a1b2c3d4e5f/usage";
+    assert_eq!(bench.method("GET", unknown, "").await.status, 404);
+    assert_eq!(bench.method("GET", "/wasmbatch/v1/jobs/x/usage", "").await.status, 404);
+}
+
+#[tokio::test]
+async fn containers_are_told_apart_in_what_they_used() {
+    let bench = Bench::start();
+    bench.upload("hello:latest").await;
+    let sized = json!([{"type": "VCPU", "value": "0.25"}, {"type": "MEMORY", "value": "16"}]);
+    let range = |nodes: &str| {
+        let container = json!({"image": "hello", "resourceRequirements": sized});
+        json!({"targetNodes": nodes, "container": container})
+    };
+    let nodes = json!({"numNodes": 2, "mainNode": 0, "nodeRangeProperties": [range("0"), range("1")]});
+    let definition = json!({"jobDefinitionName": "d", "type": "multinode", "nodeProperties": nodes});
+    bench.call("registerjobdefinition", definition).await;
+    let id = bench.submit(json!({})).await;
+    bench.ended(&id).await;
+    let bench = &bench;
+    let used = |id: String| async move {
+        let path = format!("/wasmbatch/v1/jobs/{}/usage", id.replace('#', "%23"));
+        bench.method("GET", &path, "").await.json()["attempts"][0]["containers"].clone()
+    };
+    let whole = used(id.clone()).await;
+    assert_eq!((&whole[0]["node"], &whole[1]["node"]), (&json!(0), &json!(1)), "{whole}");
+    assert_eq!(whole[0]["usage"]["fuel"], 7);
+    let second = used(format!("{id}#1")).await;
+    assert_eq!((second.as_array().unwrap().len(), &second[0]["node"]), (1, &json!(1)), "{second}");
+}
+
+#[tokio::test]
+async fn fuel_is_a_requirement_like_any_other() {
+    let bench = Bench::start();
+    bench.upload("hello:latest").await;
+    let fuel = |value: &str| json!([{"type": "FUEL", "value": value}]);
+    let container = json!({"image": "hello", "vcpus": 1, "memory": 64, "resourceRequirements": fuel("1000000")});
+    let definition = json!({"jobDefinitionName": "d", "type": "container", "containerProperties": container});
+    bench.call("registerjobdefinition", definition).await;
+    let described = bench.call("describejobdefinitions", json!({})).await;
+    let requirements = &described["jobDefinitions"][0]["containerProperties"]["resourceRequirements"];
+    assert_eq!(requirements, &fuel("1000000"));
+    let id = bench.submit(json!({"containerOverrides": {"resourceRequirements": fuel("5")}})).await;
+    assert_eq!(bench.ended(&id).await["container"]["resourceRequirements"], fuel("5"));
+    let submit = |members: Value| {
+        let mut request = json!({"jobName": "j", "jobQueue": "default", "jobDefinition": "d"});
+        request.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        request
+    };
+    let zero = submit(json!({"containerOverrides": {"resourceRequirements": fuel("0")}}));
+    assert!(bench.refused("submitjob", zero).await.contains("FUEL has the value 0, which is out of bounds"));
+}
+
+#[tokio::test]
+async fn a_deterministic_job_wants_fuel_in_all_its_containers() {
+    let bench = Bench::start();
+    bench.upload("hello:latest").await;
+    bench.register(&[]).await;
+    let mut request = json!({
+        "jobName": "j", "jobQueue": "default", "jobDefinition": "d", "tags": {"wasmbatch:deterministic": "true"},
+    });
+    let refusal = bench.refused("submitjob", request.clone()).await;
+    assert!(refusal.contains("wasmbatch:deterministic") && refusal.contains("FUEL"), "{refusal}");
+    request["containerOverrides"] = json!({"resourceRequirements": [{"type": "FUEL", "value": "5"}]});
+    bench.call("submitjob", request.clone()).await;
+    request["tags"] = json!({"wasmbatch:cpu-limit": "0"});
+    assert!(bench.refused("submitjob", request).await.contains("a whole number from 1 to 31536000"));
+}

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use wasmbatch_core::definition::{
     DefinitionSpec, DefinitionStatus, EnvironmentVariable, JobShape, LogConfiguration, NodeProperties, NodeRange,
-    NodeWork, Overrides, Task, TaskContainer, TaskKind,
+    NodeWork, Overrides, ResourceKind, ResourceRequirement, Task, TaskContainer, TaskKind,
 };
 use wasmbatch_core::extension::Extensions;
 use wasmbatch_core::layout::Role;
@@ -69,11 +69,27 @@ fn attempt(job: JobId, member: u32) -> AttemptId {
 }
 
 fn spec(job: &Job, definition: &JobDefinition, attempt: AttemptId) -> AttemptSpec {
+    resolved(job, definition, attempt, NetworkAccess::None).unwrap()
+}
+
+fn refused(job: &Job, definition: &JobDefinition) -> String {
+    match resolved(job, definition, attempt(job.id, 0), NetworkAccess::None) {
+        Err(Unstartable::Reason(reason)) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn resolved(
+    job: &Job,
+    definition: &JobDefinition,
+    attempt: AttemptId,
+    network: NetworkAccess,
+) -> Result<AttemptSpec, Unstartable> {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&folder.path().join("db")).unwrap();
     let environment = name("ce");
-    let host = Host { instance: "i-test", environment: &environment };
-    attempt_spec(&store.snapshot().unwrap(), attempt, job, definition, &host).unwrap()
+    let host = Host { instance: "i-test", environment: &environment, network };
+    attempt_spec(&store.snapshot().unwrap(), attempt, job, definition, &host)
 }
 
 fn variable<'s>(spec: &'s AttemptSpec, name: &str) -> Option<&'s str> {
@@ -151,4 +167,65 @@ fn a_streams_name_has_room_for_its_end() {
     let stream = log_target(&job, &definition, attempt(job.id, 0)).stream;
     assert_eq!(stream.chars().count(), 512);
     assert!(stream.ends_with(&format!("nn/{}-2", job.id)));
+}
+
+#[test]
+fn an_attempt_gets_what_its_job_asked_for() {
+    let requirement = |kind, value: &str| ResourceRequirement { kind, value: value.to_owned() };
+    let container = ContainerProperties {
+        resource_requirements: vec![requirement(ResourceKind::Vcpu, "0.5"), requirement(ResourceKind::Fuel, "77")],
+        ephemeral_storage_gib: Some(21),
+        role: Some("arn:aws:iam::1:role/r".to_owned()),
+        ..properties(64)
+    };
+    let definition = definition(JobShape::Container(Box::new(container)));
+    let mut job = job(&definition);
+    job.share = Some("blue".to_owned());
+    job.extensions = Extensions { deterministic: true, cpu_limit_seconds: Some(90), ..Extensions::default() };
+    let spec = spec(&job, &definition, attempt(job.id, 0));
+    assert_eq!((spec.cpu_thousandths, spec.fuel, spec.deterministic), (500, Some(77), true));
+    assert_eq!(spec.cpu_limit, Some(Duration::from_secs(90)));
+    assert_eq!(spec.scratch, ScratchLimits::of_gib(21));
+    assert_eq!(spec.trust_domain, "q/blue/arn:aws:iam::1:role/r");
+}
+
+#[test]
+fn an_attempt_of_a_job_that_asks_for_nothing_gets_the_defaults() {
+    let definition = definition(JobShape::Container(Box::new(properties(64))));
+    let job = job(&definition);
+    let spec = spec(&job, &definition, attempt(job.id, 0));
+    assert_eq!((spec.cpu_thousandths, spec.fuel, spec.deterministic, spec.cpu_limit), (1000, None, false, None));
+    assert_eq!((spec.scratch, spec.network), (ScratchLimits::default(), NetworkAccess::None));
+    assert_eq!(spec.trust_domain, "q//");
+}
+
+#[test]
+fn the_network_is_for_jobs_that_ask_on_nodes_that_allow_it() {
+    let container = ContainerProperties { assign_public_ip: true, ..properties(64) };
+    let definition = definition(JobShape::Container(Box::new(container)));
+    let job = job(&definition);
+    let reason = "ResourceInitializationError: networkConfiguration.assignPublicIp is not allowed on this node";
+    assert_eq!(refused(&job, &definition), reason);
+    let allowed = resolved(&job, &definition, attempt(job.id, 0), NetworkAccess::Host).unwrap();
+    assert_eq!(allowed.network, NetworkAccess::Host);
+}
+
+#[test]
+fn arguments_that_grow_beyond_bounds_are_refused_before_they_do() {
+    let reason = "ResourceInitializationError: the arguments and the environment together have more than 1 MiB";
+    let long = "x".repeat(20_000);
+    let many = |placeholder: &str| vec![vec![placeholder; 4000].join(" ")];
+    let alone = ContainerProperties { command: many("Ref::who"), ..properties(64) };
+    let definition = definition(JobShape::Container(Box::new(alone)));
+    let mut job = job(&definition);
+    assert!(spec(&job, &definition, attempt(job.id, 0)).arguments[1].len() > 20_000);
+    job.parameters.insert("who".to_owned(), long.clone());
+    assert_eq!(refused(&job, &definition), reason);
+
+    let variable = EnvironmentVariable { name: "A".to_owned(), value: long };
+    let mut pods = container("a", Role::Pod, 64);
+    pods.properties = ContainerProperties { command: many("$(A)"), environment: vec![variable], ..pods.properties };
+    let pod = Task::new(TaskKind::Pod, vec![pods, container("b", Role::Pod, 32)]).unwrap();
+    let definition = super::tests::definition(JobShape::Task(Box::new(pod)));
+    assert_eq!(refused(&super::tests::job(&definition), &definition), reason);
 }

@@ -18,7 +18,8 @@ use wasmbatch_core::definition::{
 use wasmbatch_core::job::JobStatus;
 use wasmbatch_core::*;
 use wasmbatch_executor::{
-    AttemptSink, AttemptSpec, Executor, ModuleKind, MountSource, OutputStream, PrepareError, Prepared, Program,
+    AttemptSink, AttemptSpec, Executor, ModuleKind, MountSource, NetworkAccess, OutputStream, PrepareError, Prepared,
+    Program,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -95,6 +96,7 @@ impl Bench {
             data_dir: folder.to_owned(),
             node: Node { instance: "i-test".to_owned(), vcpus: Vcpus::whole(1), memory_mib: 256 },
             allowed_mounts: Vec::new(),
+            job_network: NetworkAccess::None,
             inbox_capacity: 16,
             keep_finished: Duration::from_secs(3600),
         };

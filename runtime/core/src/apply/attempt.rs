@@ -12,7 +12,7 @@ use crate::job::{AttemptRecord, JobProgress, JobState, JobStatus, StopCause};
 use crate::limits;
 use crate::live::JobFacts;
 use crate::machine::{Outputs, StateMachine};
-use crate::report::{AttemptEvent, Ending, Report};
+use crate::report::{AttemptEvent, Ending, Report, Usage};
 use crate::resource::{Allocation, Resources};
 use crate::time::Timestamp;
 
@@ -45,9 +45,9 @@ impl StateMachine {
         let several = self.jobs[&attempt.job].facts.layout.group().is_some();
         match event {
             AttemptEvent::Started { image_digest } if several => self.member_started(attempt, image_digest, now, out),
-            AttemptEvent::Ended { ending, usage: _ } if several => self.member_ended(attempt, ending, now, out),
+            AttemptEvent::Ended { ending, usage } if several => self.member_ended(attempt, ending, usage, now, out),
             AttemptEvent::Started { image_digest } => self.attempt_started(attempt.job, image_digest, now, out),
-            AttemptEvent::Ended { ending, usage: _ } => self.attempt_ended(attempt.job, ending, now, out),
+            AttemptEvent::Ended { ending, usage } => self.attempt_ended(attempt.job, ending, usage, now, out),
         }
     }
 
@@ -80,8 +80,15 @@ impl StateMachine {
         self.record(id, Some(JobStatus::Starting), now, out);
     }
 
-    /// The attempt is over, all its containers.
-    pub(crate) fn attempt_ended(&mut self, id: JobId, ending: Ending, now: Timestamp, out: &mut Outputs) {
+    /// The attempt is over, all its containers. `usage` is that of a lone one.
+    pub(crate) fn attempt_ended(
+        &mut self,
+        id: JobId,
+        ending: Ending,
+        usage: Option<Usage>,
+        now: Timestamp,
+        out: &mut Outputs,
+    ) {
         let job = self.jobs.get_mut(&id).expect("its attempt matched");
         if let Some(deadline) = job.progress.state.deadline() {
             self.deadlines.remove(&(deadline, id));
@@ -103,6 +110,7 @@ impl StateMachine {
         let (mut record, verdict) = judge(ending, stop, started_at, &self.node.instance, now);
         record.image_digest = image_digest;
         record.members = std::mem::take(&mut job.progress.members);
+        record.usage = usage;
         job.progress.decided_by = None;
         job.progress.status_reason = Some(record.status_reason.clone());
         job.progress.attempts.push(record);
@@ -230,6 +238,7 @@ fn judge(
         status_reason,
         image_digest: None,
         members: Vec::new(),
+        usage: None,
     };
     (record, verdict)
 }

@@ -9,7 +9,7 @@ use crate::layout::{Condition, Group, Role};
 use crate::limits;
 use crate::live::LiveJob;
 use crate::machine::{Outputs, StateMachine};
-use crate::report::Ending;
+use crate::report::{Ending, Usage};
 use crate::time::Timestamp;
 
 /// 128 + SIGKILL.
@@ -58,7 +58,14 @@ impl StateMachine {
         self.advance_members(attempt, now, out);
     }
 
-    pub(crate) fn member_ended(&mut self, attempt: AttemptId, ending: Ending, now: Timestamp, out: &mut Outputs) {
+    pub(crate) fn member_ended(
+        &mut self,
+        attempt: AttemptId,
+        ending: Ending,
+        usage: Option<Usage>,
+        now: Timestamp,
+        out: &mut Outputs,
+    ) {
         let job = self.jobs.get_mut(&attempt.job).expect("its attempt matched");
         let expected = job.progress.state.stop().is_some() || job.progress.decided_by.is_some();
         let member = &mut job.progress.members[attempt.member as usize];
@@ -82,6 +89,7 @@ impl StateMachine {
         member.reason = reason.map(|text| text.chars().take(limits::CONTAINER_REASON_CHARS).collect());
         member.started_at = member.started_at.or_else(|| exit_code.map(|_| now));
         member.stopped_at = Some(now);
+        member.usage = usage;
         self.advance_members(attempt, now, out);
     }
 
@@ -115,7 +123,7 @@ impl StateMachine {
         let job = self.jobs.get_mut(&id).expect("called for live jobs");
         if job.progress.members.iter().all(|member| member.phase.is_over()) {
             let ending = ending_of(&job.progress);
-            self.attempt_ended(id, ending, now, out);
+            self.attempt_ended(id, ending, None, now, out);
         } else {
             self.record(id, Some(status), now, out);
         }

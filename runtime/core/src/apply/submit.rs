@@ -65,6 +65,9 @@ impl StateMachine {
         let definition = definition?;
         let plan = definition.spec.plan(&submission.overrides)?;
         check_array(&submission, &plan)?;
+        if extensions.deterministic && !plan.metered {
+            return Err(Rejection::DeterministicWithoutFuel);
+        }
         self.check_fargate(&submission.queue, &definition, &plan)?;
         self.check_consumables(&plan)?;
         let depends_on = distinct(&submission.depends_on)?;
@@ -374,7 +377,7 @@ fn resolved(
         tags,
         rest,
     } = submission;
-    let Plan { layout, resources, consumables } = plan;
+    let Plan { layout, resources, consumables, metered: _ } = plan;
     let spec = &definition.spec;
     let mut all_parameters = spec.parameters.clone();
     all_parameters.extend(parameters);

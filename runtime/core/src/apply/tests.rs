@@ -612,3 +612,33 @@ fn a_drained_node_starts_nothing_new() {
     let job = bench.sized("q", "1", "10");
     assert_eq!((bench.status(job), bench.starts.len()), (JobStatus::Runnable, 0));
 }
+
+#[test]
+fn an_attempt_records_what_it_used_and_a_lost_one_nothing() {
+    let mut bench = Bench::new();
+    let job = bench.sized("q", "1", "10");
+    bench.begin(job);
+    bench.end(job, Ending::Lost);
+    bench.begin(job);
+    let usage = Usage { cpu_microseconds: 5, peak_memory_bytes: 6, fuel: Some(7), read_bytes: 8, written_bytes: 9 };
+    let ending = Ending::Exited { exit_code: 0, reason: None };
+    bench.report(job, AttemptEvent::Ended { ending, usage: Some(usage) });
+    let recorded: Vec<_> = bench.archive.progress[&job].attempts.iter().map(|attempt| attempt.usage).collect();
+    assert_eq!(recorded, [None, Some(usage)]);
+}
+
+#[test]
+fn a_deterministic_job_is_refused_without_fuel() {
+    let mut bench = Bench::new();
+    let with = |bench: &mut Bench, value: &str, fuel: Option<&str>| {
+        let mut submission = bench.submission("q");
+        submission.tags = Tags::restored([(extension::DETERMINISTIC.to_owned(), value.to_owned())].into());
+        let fuel = fuel.map(|value| ResourceRequirement { kind: ResourceKind::Fuel, value: value.to_owned() });
+        submission.overrides.container.resource_requirements.extend(fuel);
+        bench.run(Command::SubmitJob(Box::new(submission)))
+    };
+    assert_eq!(with(&mut bench, "true", None), Err(Rejection::DeterministicWithoutFuel));
+    assert!(with(&mut bench, "false", None).is_ok());
+    let Ok(Reply::Submitted { job }) = with(&mut bench, "true", Some("1000")) else { panic!("it has fuel") };
+    assert!(bench.archive.jobs[&job].extensions.deterministic);
+}

@@ -14,6 +14,7 @@ use crate::extension::Extensions;
 use crate::id::{AttemptId, Digest, JobId};
 use crate::layout::Layout;
 use crate::name::{JobName, Name};
+use crate::report::Usage;
 use crate::resource::Resources;
 use crate::time::Timestamp;
 pub use array::{ArrayOutcome, ArrayProgress, ArraySummary, Dropped};
@@ -119,6 +120,8 @@ pub struct MemberRecord {
     pub reason: Option<String>,
     /// What its image turned out to be.
     pub image_digest: Option<Digest>,
+    /// What it used; absent until it has ended, and where nobody knows.
+    pub usage: Option<Usage>,
 }
 
 /// How far a container of an attempt has come.
@@ -168,6 +171,7 @@ impl MemberRecord {
             exit_code: None,
             reason: None,
             image_digest: None,
+            usage: None,
         }
     }
 }
@@ -200,6 +204,8 @@ pub struct AttemptRecord {
     pub image_digest: Option<Digest>,
     /// Its containers, where it had several.
     pub members: Vec<MemberRecord>,
+    /// What it used, where it had one container and somebody knows; several have their own.
+    pub usage: Option<Usage>,
 }
 
 impl JobProgress {

@@ -5,7 +5,7 @@ mod coverage;
 mod entities;
 mod oracles;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use wasmbatch_core::consumable::ConsumableUpdate;
@@ -54,6 +54,8 @@ pub(crate) struct World {
     stopped: BTreeSet<AttemptId>,
     /// Attempts, by job and number, whose end was reported.
     ended: BTreeSet<(JobId, u32)>,
+    /// What reports said that attempts used, by job, number and member.
+    used: BTreeMap<(JobId, u32, u32), Vec<Option<Usage>>>,
     /// Reports on their way: the batch they come in with.
     network: Vec<(u64, Report)>,
     batch: u64,
@@ -80,6 +82,7 @@ impl World {
             processes: BTreeSet::new(),
             stopped: BTreeSet::new(),
             ended: BTreeSet::new(),
+            used: BTreeMap::new(),
             network: Vec::new(),
             batch: 0,
             jobs: Vec::new(),
@@ -222,7 +225,10 @@ impl World {
             .attempts_under_way()
             .map(|attempt| Command::Report(Report { attempt, event: AttemptEvent::ended(Ending::Lost) }))
             .collect();
-        self.ended.extend(self.machine.attempts_under_way().map(|attempt| (attempt.job, attempt.number)));
+        for AttemptId { job, number, generation: _, member } in self.machine.attempts_under_way() {
+            self.ended.insert((job, number));
+            self.used.entry((job, number, member)).or_default().push(None);
+        }
         let faults = std::mem::replace(&mut self.faults, false);
         self.commit(lost);
         self.faults = faults;
@@ -242,7 +248,8 @@ impl World {
             Effect::StopAttempt { attempt } => {
                 self.stopped.insert(attempt);
                 // Its own end may be on its way already; then both arrive and the first counts.
-                self.send(Report { attempt, event: AttemptEvent::ended(Ending::Stopped) });
+                let usage = self.usage();
+                self.send(Report { attempt, event: AttemptEvent::Ended { ending: Ending::Stopped, usage } });
             }
             Effect::StatusChanged { job, status } => {
                 assert!(self.rows.status(job) == Some(status) || !status.is_terminal());
@@ -265,7 +272,19 @@ impl World {
             _ => return,
         };
         let at = self.batch + 1 + self.random.below(8);
-        self.network.push((at, Report { attempt, event: AttemptEvent::ended(ending) }));
+        let usage = self.usage();
+        self.network.push((at, Report { attempt, event: AttemptEvent::Ended { ending, usage } }));
+    }
+
+    /// What an attempt may have used, each end something else.
+    fn usage(&mut self) -> Option<Usage> {
+        self.random.chance(80).then(|| Usage {
+            cpu_microseconds: self.random.next(),
+            peak_memory_bytes: self.random.below(1 << 40),
+            fuel: self.random.chance(50).then(|| self.random.next()),
+            read_bytes: self.random.below(1000),
+            written_bytes: self.random.below(1000),
+        })
     }
 
     fn send(&mut self, report: Report) {
@@ -283,7 +302,9 @@ impl World {
         let batch = self.batch;
         let due: Vec<Report> = self.network.extract_if(.., |(at, _)| *at <= batch).map(|(_, report)| report).collect();
         for report in &due {
-            if matches!(report.event, AttemptEvent::Ended { .. }) {
+            if let AttemptEvent::Ended { usage, .. } = report.event {
+                let AttemptId { job, number, generation: _, member } = report.attempt;
+                self.used.entry((job, number, member)).or_default().push(usage);
                 self.processes.remove(&report.attempt);
                 self.ended.insert((report.attempt.job, report.attempt.number));
             }

@@ -187,6 +187,10 @@ impl LogStore {
         let Some(stream) = inner.live.get_mut(&key) else {
             return Ok(());
         };
+        if stream.full {
+            // Cutting into lines what is dropped would cost the others, who wait for the lock.
+            return Ok(());
+        }
         let buffer = match output {
             Output::Stdout => &mut stream.stdout,
             Output::Stderr => &mut stream.stderr,

@@ -8,24 +8,25 @@ use wasmbatch_core::consumable::ConsumableRequirement;
 use wasmbatch_core::definition::{DefinitionSpec, DefinitionStatus, JobDefinition};
 use wasmbatch_core::job::retry::{ExitAction, ExitRule, RetryStrategy};
 
-use super::shape::{ShapeRow, shape_of, shape_row};
+use super::shape::{ContainerRow, ContainerRow2, ShapeRow, shape_of, shape_row};
 use super::{DocumentRow, RowError, document_row, encode_as, name, versioned};
 
-/// Version 2 is version 1 with the consumables behind it, and with more shapes.
-const DEFINITION_VERSION: u8 = 2;
+/// Version 2 is version 1 with the consumables behind it, and with more shapes; version 3 has more
+/// of each container.
+const DEFINITION_VERSION: u8 = 3;
 
 #[derive(Serialize, Deserialize)]
-struct DefinitionRow {
-    first: DefinitionRow1,
+struct DefinitionRow<C> {
+    first: DefinitionRow1<C>,
     consumables: Vec<ConsumableRow>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct DefinitionRow1 {
+struct DefinitionRow1<C> {
     name: String,
     revision: u32,
     active: bool,
-    shape: ShapeRow,
+    shape: ShapeRow<C>,
     parameters: BTreeMap<String, String>,
     retry: Option<RetryRow>,
     timeout_seconds: Option<u32>,
@@ -79,11 +80,19 @@ pub(crate) fn encode_definition(definition: &JobDefinition) -> Vec<u8> {
 }
 
 pub(crate) fn decode_definition(bytes: &[u8]) -> Result<JobDefinition, RowError> {
-    let DefinitionRow { first, consumables } = match versioned(bytes)? {
-        (DEFINITION_VERSION, row) => postcard::from_bytes(row)?,
-        (1, row) => DefinitionRow { first: postcard::from_bytes(row)?, consumables: Vec::new() },
-        (other, _) => return Err(RowError::Version(other)),
-    };
+    match versioned(bytes)? {
+        (DEFINITION_VERSION, row) => definition_of(postcard::from_bytes::<DefinitionRow<ContainerRow>>(row)?),
+        (2, row) => definition_of(postcard::from_bytes::<DefinitionRow<ContainerRow2>>(row)?),
+        (1, row) => {
+            let first: DefinitionRow1<ContainerRow2> = postcard::from_bytes(row)?;
+            definition_of(DefinitionRow { first, consumables: Vec::new() })
+        }
+        (other, _) => Err(RowError::Version(other)),
+    }
+}
+
+fn definition_of<C: Into<ContainerRow>>(row: DefinitionRow<C>) -> Result<JobDefinition, RowError> {
+    let DefinitionRow { first, consumables } = row;
     let DefinitionRow1 {
         name: text,
         revision,

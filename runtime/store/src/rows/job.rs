@@ -2,6 +2,7 @@
 //! own (`progress`).
 
 mod job1;
+mod job2;
 
 use std::collections::BTreeMap;
 
@@ -16,8 +17,8 @@ use super::overrides::{OverridesRow, overrides_of, overrides_row};
 use super::shape::{ConditionRow, RoleRow, condition_of, condition_row, role_of, role_row};
 use super::{DocumentRow, RowError, document_row, encode_as, name, versioned};
 
-/// Version 2 has arrays, shares, consumables and jobs of several containers.
-const JOB_VERSION: u8 = 2;
+/// Version 3 has what newer tags ask for.
+const JOB_VERSION: u8 = 3;
 
 #[derive(Serialize, Deserialize)]
 struct JobRow {
@@ -58,6 +59,8 @@ struct ExtensionsRow {
     max_running: Option<u32>,
     retry_backoff_seconds: Option<u32>,
     client_token: Option<String>,
+    deterministic: bool,
+    cpu_limit_seconds: Option<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -148,7 +151,7 @@ pub(crate) fn decode_job_head(bytes: &[u8]) -> Result<JobHead<'_>, RowError> {
     /// Id, name, queue, its uid, order, definition, revision.
     type Beginning<'r> = ([u8; 16], &'r str, &'r str, u64, u64, &'r str, u32);
     match versioned(bytes)? {
-        (JOB_VERSION | 1, row) => {
+        (JOB_VERSION | job2::VERSION | 1, row) => {
             let ((_, name, _, _, _, definition, revision), _): (Beginning<'_>, _) = postcard::take_from_bytes(row)?;
             Ok(JobHead { name, definition, revision })
         }
@@ -159,6 +162,7 @@ pub(crate) fn decode_job_head(bytes: &[u8]) -> Result<JobHead<'_>, RowError> {
 pub(crate) fn decode_job(bytes: &[u8]) -> Result<Job, RowError> {
     let row = match versioned(bytes)? {
         (JOB_VERSION, row) => postcard::from_bytes(row)?,
+        (job2::VERSION, row) => job2::read(row)?,
         (1, row) => return job1::job_of(postcard::from_bytes(row)?),
         (other, _) => return Err(RowError::Version(other)),
     };
@@ -236,17 +240,19 @@ fn dependency_of(row: DependencyRow) -> Dependency {
 }
 
 fn extensions_row(extensions: &Extensions) -> ExtensionsRow {
-    let Extensions { max_running, retry_backoff_seconds, client_token } = extensions;
+    let Extensions { max_running, retry_backoff_seconds, client_token, deterministic, cpu_limit_seconds } = extensions;
     ExtensionsRow {
         max_running: *max_running,
         retry_backoff_seconds: *retry_backoff_seconds,
         client_token: client_token.clone(),
+        deterministic: *deterministic,
+        cpu_limit_seconds: *cpu_limit_seconds,
     }
 }
 
 fn extensions_of(row: ExtensionsRow) -> Extensions {
-    let ExtensionsRow { max_running, retry_backoff_seconds, client_token } = row;
-    Extensions { max_running, retry_backoff_seconds, client_token }
+    let ExtensionsRow { max_running, retry_backoff_seconds, client_token, deterministic, cpu_limit_seconds } = row;
+    Extensions { max_running, retry_backoff_seconds, client_token, deterministic, cpu_limit_seconds }
 }
 
 fn layout_row(layout: &Layout) -> LayoutRow {

@@ -2,6 +2,7 @@
 //! that the job's row has.
 
 mod progress1;
+mod progress2;
 
 use std::num::NonZeroU32;
 
@@ -12,14 +13,14 @@ use wasmbatch_core::job::{
     MemberRecord, StopCause,
 };
 use wasmbatch_core::resource::Allocation;
-use wasmbatch_core::{AttemptId, Digest, JobId, Timestamp};
+use wasmbatch_core::{AttemptId, Digest, JobId, Timestamp, Usage};
 
 use super::job::{ResourcesRow, resources_of, resources_row};
 use super::{RowError, decode, encode, name};
 use crate::tables::{status_byte, status_of_byte};
 
-/// Version 2 has arrays, waits between attempts and attempts of several containers.
-const VERSION: u8 = 2;
+/// Version 3 has what attempts used.
+const VERSION: u8 = 3;
 
 #[derive(Serialize, Deserialize)]
 struct ProgressRow {
@@ -96,6 +97,7 @@ struct AttemptRow {
     status_reason: String,
     image_digest: Option<[u8; 32]>,
     members: Vec<MemberRow>,
+    usage: Option<UsageRow>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -106,6 +108,16 @@ struct MemberRow {
     exit_code: Option<u8>,
     reason: Option<String>,
     image_digest: Option<[u8; 32]>,
+    usage: Option<UsageRow>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct UsageRow {
+    cpu_microseconds: u64,
+    peak_memory_bytes: u64,
+    fuel: Option<u64>,
+    read_bytes: u64,
+    written_bytes: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -163,7 +175,9 @@ pub(crate) fn encode_progress(progress: &JobProgress) -> Vec<u8> {
 /// The status in a progress row.
 pub(crate) fn progress_status(bytes: &[u8]) -> Result<JobStatus, RowError> {
     match bytes {
-        [VERSION | progress1::VERSION, status, ..] => status_of_byte(*status).ok_or(RowError::Invalid("status")),
+        [VERSION | progress1::VERSION | progress2::VERSION, status, ..] => {
+            status_of_byte(*status).ok_or(RowError::Invalid("status"))
+        }
         [other, ..] => Err(RowError::Version(*other)),
         [] => Err(RowError::Empty),
     }
@@ -173,6 +187,7 @@ pub(crate) fn decode_progress(id: JobId, bytes: &[u8]) -> Result<JobProgress, Ro
     let status = progress_status(bytes)?;
     let row: ProgressRow = match bytes[0] {
         progress1::VERSION => progress1::read(&bytes[2..])?,
+        progress2::VERSION => progress2::read(&bytes[2..])?,
         _ => postcard::from_bytes(&bytes[2..])?,
     };
     let ProgressRow { state, attempts, status_reason, interruptions, uncounted, ended_by, members, decided_by, array } =
@@ -289,7 +304,8 @@ fn state_of(job: JobId, row: StateRow) -> Result<JobState, RowError> {
 }
 
 fn attempt_row(attempt: &AttemptRecord) -> AttemptRow {
-    let AttemptRecord { started_at, stopped_at, exit_code, reason, status_reason, image_digest, members } = attempt;
+    let AttemptRecord { started_at, stopped_at, exit_code, reason, status_reason, image_digest, members, usage } =
+        attempt;
     AttemptRow {
         started_at_millis: started_at.map(Timestamp::as_millis),
         stopped_at_millis: stopped_at.as_millis(),
@@ -298,12 +314,21 @@ fn attempt_row(attempt: &AttemptRecord) -> AttemptRow {
         status_reason: status_reason.clone(),
         image_digest: image_digest.map(|digest| *digest.as_bytes()),
         members: members.iter().map(member_row).collect(),
+        usage: usage.map(usage_row),
     }
 }
 
 fn attempt_of(row: AttemptRow) -> AttemptRecord {
-    let AttemptRow { started_at_millis, stopped_at_millis, exit_code, reason, status_reason, image_digest, members } =
-        row;
+    let AttemptRow {
+        started_at_millis,
+        stopped_at_millis,
+        exit_code,
+        reason,
+        status_reason,
+        image_digest,
+        members,
+        usage,
+    } = row;
     AttemptRecord {
         started_at: started_at_millis.map(Timestamp::from_millis),
         stopped_at: Timestamp::from_millis(stopped_at_millis),
@@ -312,11 +337,12 @@ fn attempt_of(row: AttemptRow) -> AttemptRecord {
         status_reason,
         image_digest: image_digest.map(Digest::from_bytes),
         members: members.into_iter().map(member_of).collect(),
+        usage: usage.map(usage_of),
     }
 }
 
 fn member_row(member: &MemberRecord) -> MemberRow {
-    let MemberRecord { phase, started_at, stopped_at, exit_code, reason, image_digest } = member;
+    let MemberRecord { phase, started_at, stopped_at, exit_code, reason, image_digest, usage } = member;
     MemberRow {
         phase: match phase {
             MemberPhase::Waiting => PhaseRow::Waiting,
@@ -332,11 +358,12 @@ fn member_row(member: &MemberRecord) -> MemberRow {
         exit_code: *exit_code,
         reason: reason.clone(),
         image_digest: image_digest.map(|digest| *digest.as_bytes()),
+        usage: usage.map(usage_row),
     }
 }
 
 fn member_of(row: MemberRow) -> MemberRecord {
-    let MemberRow { phase, started_at_millis, stopped_at_millis, exit_code, reason, image_digest } = row;
+    let MemberRow { phase, started_at_millis, stopped_at_millis, exit_code, reason, image_digest, usage } = row;
     MemberRecord {
         phase: match phase {
             PhaseRow::Waiting => MemberPhase::Waiting,
@@ -352,7 +379,18 @@ fn member_of(row: MemberRow) -> MemberRecord {
         exit_code,
         reason,
         image_digest: image_digest.map(Digest::from_bytes),
+        usage: usage.map(usage_of),
     }
+}
+
+fn usage_row(usage: Usage) -> UsageRow {
+    let Usage { cpu_microseconds, peak_memory_bytes, fuel, read_bytes, written_bytes } = usage;
+    UsageRow { cpu_microseconds, peak_memory_bytes, fuel, read_bytes, written_bytes }
+}
+
+fn usage_of(row: UsageRow) -> Usage {
+    let UsageRow { cpu_microseconds, peak_memory_bytes, fuel, read_bytes, written_bytes } = row;
+    Usage { cpu_microseconds, peak_memory_bytes, fuel, read_bytes, written_bytes }
 }
 
 fn array_row(array: &ArrayProgress) -> ArrayRow {

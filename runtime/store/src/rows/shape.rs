@@ -3,29 +3,29 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use wasmbatch_core::Document;
 use wasmbatch_core::definition::{
     ContainerProperties, EnvironmentVariable, JobShape, LogConfiguration, MountPoint, Need, NodeProperties, NodeRange,
     NodeWork, ResourceKind, ResourceRequirement, Task, TaskContainer, TaskKind, Volume, VolumeSource,
 };
 use wasmbatch_core::layout::{Condition, Role};
+use wasmbatch_core::{Document, limits};
 
 use super::definition::{ConsumableRow, consumable_rows, consumables_of};
 use super::{DocumentRow, RowError, document_row};
 
 /// Version 1 of a definition knew the first two.
 #[derive(Serialize, Deserialize)]
-pub(crate) enum ShapeRow {
-    Container(Box<ContainerRow>),
+pub(crate) enum ShapeRow<C> {
+    Container(Box<C>),
     NotRunnable { member: String, kind: String },
-    Task(TaskRow),
-    Nodes(NodesRow),
+    Task(TaskRow<C>),
+    Nodes(NodesRow<C>),
 }
 
 #[derive(Serialize, Deserialize)]
-pub(crate) struct TaskRow {
+pub(crate) struct TaskRow<C> {
     kind: TaskKindRow,
-    containers: Vec<TaskContainerRow>,
+    containers: Vec<TaskContainerRow<C>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -35,12 +35,12 @@ pub(crate) enum TaskKindRow {
 }
 
 #[derive(Serialize, Deserialize)]
-struct TaskContainerRow {
+struct TaskContainerRow<C> {
     name: String,
     role: RoleRow,
     depends_on: Vec<(String, ConditionRow)>,
     args: Vec<String>,
-    properties: ContainerRow,
+    properties: C,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -58,28 +58,37 @@ pub(crate) enum ConditionRow {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(crate) struct NodesRow {
+pub(crate) struct NodesRow<C> {
     count: u32,
     main: u32,
-    ranges: Vec<NodeRangeRow>,
+    ranges: Vec<NodeRangeRow<C>>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct NodeRangeRow {
+struct NodeRangeRow<C> {
     first: u32,
     last: Option<u32>,
-    work: NodeWorkRow,
+    work: NodeWorkRow<C>,
     consumables: Vec<ConsumableRow>,
 }
 
 #[derive(Serialize, Deserialize)]
-enum NodeWorkRow {
-    Container(Box<ContainerRow>),
-    Task(TaskRow),
+enum NodeWorkRow<C> {
+    Container(Box<C>),
+    Task(TaskRow<C>),
 }
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ContainerRow {
+    first: ContainerRow2,
+    ephemeral_storage_gib: Option<u32>,
+    assign_public_ip: bool,
+    role: Option<String>,
+}
+
+/// A container in definitions of versions 1 and 2, and the beginning of one in version 3.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ContainerRow2 {
     image: String,
     command: Vec<String>,
     environment: Vec<(String, String)>,
@@ -102,7 +111,7 @@ enum VolumeRow {
     Efs(String),
 }
 
-pub(crate) fn shape_row(shape: &JobShape) -> ShapeRow {
+pub(crate) fn shape_row(shape: &JobShape) -> ShapeRow<ContainerRow> {
     match shape {
         JobShape::Container(container) => ShapeRow::Container(Box::new(container_row(container))),
         JobShape::NotRunnable { member, kind } => ShapeRow::NotRunnable { member: member.clone(), kind: kind.clone() },
@@ -114,9 +123,9 @@ pub(crate) fn shape_row(shape: &JobShape) -> ShapeRow {
     }
 }
 
-pub(crate) fn shape_of(row: ShapeRow) -> Result<JobShape, RowError> {
+pub(crate) fn shape_of<C: Into<ContainerRow>>(row: ShapeRow<C>) -> Result<JobShape, RowError> {
     Ok(match row {
-        ShapeRow::Container(container) => JobShape::Container(Box::new(container_of(*container)?)),
+        ShapeRow::Container(container) => JobShape::Container(Box::new(container_of((*container).into())?)),
         ShapeRow::NotRunnable { member, kind } => JobShape::NotRunnable { member, kind },
         ShapeRow::Task(task) => JobShape::Task(Box::new(task_of(task)?)),
         ShapeRow::Nodes(NodesRow { count, main, ranges }) => {
@@ -126,7 +135,7 @@ pub(crate) fn shape_of(row: ShapeRow) -> Result<JobShape, RowError> {
     })
 }
 
-fn range_row(range: &NodeRange) -> NodeRangeRow {
+fn range_row(range: &NodeRange) -> NodeRangeRow<ContainerRow> {
     let NodeRange { first, last, work, consumables } = range;
     let work = match work {
         NodeWork::Container(container) => NodeWorkRow::Container(Box::new(container_row(container))),
@@ -135,16 +144,16 @@ fn range_row(range: &NodeRange) -> NodeRangeRow {
     NodeRangeRow { first: *first, last: *last, work, consumables: consumable_rows(consumables) }
 }
 
-fn range_of(row: NodeRangeRow) -> Result<NodeRange, RowError> {
+fn range_of<C: Into<ContainerRow>>(row: NodeRangeRow<C>) -> Result<NodeRange, RowError> {
     let NodeRangeRow { first, last, work, consumables } = row;
     let work = match work {
-        NodeWorkRow::Container(container) => NodeWork::Container(Box::new(container_of(*container)?)),
+        NodeWorkRow::Container(container) => NodeWork::Container(Box::new(container_of((*container).into())?)),
         NodeWorkRow::Task(task) => NodeWork::Task(Box::new(task_of(task)?)),
     };
     Ok(NodeRange { first, last, work, consumables: consumables_of(consumables)? })
 }
 
-fn task_row(task: &Task) -> TaskRow {
+fn task_row(task: &Task) -> TaskRow<ContainerRow> {
     let Task { kind, containers } = task;
     let containers = containers
         .iter()
@@ -159,7 +168,7 @@ fn task_row(task: &Task) -> TaskRow {
     TaskRow { kind: task_kind_row(*kind), containers }
 }
 
-fn task_of(row: TaskRow) -> Result<Task, RowError> {
+fn task_of<C: Into<ContainerRow>>(row: TaskRow<C>) -> Result<Task, RowError> {
     let TaskRow { kind, containers } = row;
     let containers = containers
         .into_iter()
@@ -169,7 +178,7 @@ fn task_of(row: TaskRow) -> Result<Task, RowError> {
                 role: role_of(&role),
                 depends_on: depends_on.into_iter().map(|(name, condition)| (name, condition_of(&condition))).collect(),
                 args,
-                properties: container_of(properties)?,
+                properties: container_of(properties.into())?,
             })
         })
         .collect::<Result<_, RowError>>()?;
@@ -234,10 +243,13 @@ fn container_row(container: &ContainerProperties) -> ContainerRow {
         volumes,
         log,
         read_only_root,
+        ephemeral_storage_gib,
+        assign_public_ip,
+        role,
         needs,
         rest,
     } = container;
-    ContainerRow {
+    let first = ContainerRow2 {
         image: image.clone(),
         command: command.clone(),
         environment: environment_rows(environment),
@@ -257,11 +269,18 @@ fn container_row(container: &ContainerProperties) -> ContainerRow {
         read_only_root: *read_only_root,
         needs: needs.iter().map(|Need { what }| what.clone()).collect(),
         rest: document_row(rest),
+    };
+    ContainerRow {
+        first,
+        ephemeral_storage_gib: *ephemeral_storage_gib,
+        assign_public_ip: *assign_public_ip,
+        role: role.clone(),
     }
 }
 
 fn container_of(row: ContainerRow) -> Result<ContainerProperties, RowError> {
-    let ContainerRow {
+    let ContainerRow { first, ephemeral_storage_gib, assign_public_ip, role } = row;
+    let ContainerRow2 {
         image,
         command,
         environment,
@@ -274,7 +293,7 @@ fn container_of(row: ContainerRow) -> Result<ContainerProperties, RowError> {
         read_only_root,
         needs,
         rest,
-    } = row;
+    } = first;
     Ok(ContainerProperties {
         image,
         command,
@@ -289,9 +308,31 @@ fn container_of(row: ContainerRow) -> Result<ContainerProperties, RowError> {
         volumes: volumes.into_iter().map(|(name, source)| Volume { name, source: volume_of(source) }).collect(),
         log: log.map(|(driver, options, rest)| LogConfiguration { driver, options, rest: Document::new(rest) }),
         read_only_root,
+        ephemeral_storage_gib,
+        assign_public_ip,
+        role,
         needs: needs.into_iter().map(|what| Need { what }).collect(),
         rest: Document::new(rest),
     })
+}
+
+/// Needs that earlier versions had no node for, and that are members of their own since.
+const MET_SINCE: [&str; 2] = [
+    "networkConfiguration.assignPublicIp is not available on this node",
+    "resourceRequirements FUEL is not available in this version",
+];
+
+impl From<ContainerRow2> for ContainerRow {
+    fn from(mut first: ContainerRow2) -> Self {
+        let assign_public_ip = first.needs.iter().any(|need| need == MET_SINCE[0]);
+        first.needs.retain(|need| !MET_SINCE.contains(&need.as_str()));
+        // The texts are JSON; neither an ARN nor the one member of this object has anything to escape.
+        let role = first.rest.get("jobRoleArn").map(|json| json.trim_matches('"').to_owned());
+        let size = first.rest.get("ephemeralStorage").map(|json| json.chars().filter(char::is_ascii_digit).collect());
+        let size = size.and_then(|digits: String| digits.parse().ok());
+        let ephemeral_storage_gib = size.filter(|size| limits::EPHEMERAL_STORAGE_GIB.contains(size));
+        Self { first, ephemeral_storage_gib, assign_public_ip, role }
+    }
 }
 
 fn volume_row(source: &VolumeSource) -> VolumeRow {

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use wasmbatch_core::consumable::ConsumableRequirement;
 use wasmbatch_core::definition::*;
 use wasmbatch_core::extension::Extensions;
+use wasmbatch_core::job::{MemberPhase, MemberRecord};
 use wasmbatch_core::layout::{Condition, Group, Layout, Member, Role};
 use wasmbatch_core::*;
 
 use super::definition::{decode_definition, encode_definition};
 use super::job::{decode_job, encode_job};
+use super::progress::{decode_progress, encode_progress};
 
 fn document(member: &str) -> Document {
     Document::new(BTreeMap::from([(member.to_owned(), "{}".to_owned())]))
@@ -25,7 +27,14 @@ fn container(name: &str, role: Role, condition: Condition) -> TaskContainer {
         role,
         depends_on: vec![("other".to_owned(), condition)],
         args: vec!["x".to_owned()],
-        properties: ContainerProperties { image: name.to_owned(), memory: Some(5), ..ContainerProperties::default() },
+        properties: ContainerProperties {
+            image: name.to_owned(),
+            memory: Some(5),
+            ephemeral_storage_gib: Some(21),
+            assign_public_ip: true,
+            role: Some("arn:aws:iam::1:role/r".to_owned()),
+            ..ContainerProperties::default()
+        },
     }
 }
 
@@ -82,6 +91,8 @@ fn job(layout: Layout, overrides: Overrides, depends_on: Vec<Dependency>) -> Job
             max_running: Some(3),
             retry_backoff_seconds: Some(60),
             client_token: Some("t".to_owned()),
+            deterministic: true,
+            cpu_limit_seconds: Some(90),
         },
         retry: None,
         timeout_seconds: None,
@@ -128,4 +139,28 @@ fn a_job_with_all_that_a_submit_can_say_is_read_back() {
     for job in [job(group, overrides, depends_on), job(Layout::Single, Overrides::default(), Vec::new())] {
         assert_eq!(decode_job(&encode_job(&job)).unwrap(), job);
     }
+}
+
+#[test]
+fn what_an_attempt_used_is_read_back() {
+    let used = |fuel| {
+        let (read_bytes, written_bytes) = (1 << 40, 3);
+        Some(Usage { cpu_microseconds: 1, peak_memory_bytes: 2, fuel, read_bytes, written_bytes })
+    };
+    let member = MemberRecord { phase: MemberPhase::Exited, usage: used(None), ..MemberRecord::default() };
+    let attempt = AttemptRecord {
+        started_at: None,
+        stopped_at: Timestamp::from_millis(1),
+        exit_code: None,
+        reason: None,
+        status_reason: String::new(),
+        image_digest: None,
+        members: vec![member, MemberRecord::default()],
+        usage: used(Some(u64::MAX)),
+    };
+    let mut progress = JobProgress::waiting_child(false);
+    progress.members.clone_from(&attempt.members);
+    progress.attempts = vec![attempt];
+    let read = decode_progress(JobId::from_bytes([1; 16]), &encode_progress(&progress)).unwrap();
+    assert_eq!(read, progress);
 }

@@ -172,3 +172,14 @@ fn closing_syncs_a_last_time() {
     bench.logs.close();
     assert!(!bench.logs.sync_next(Duration::from_secs(3600)).unwrap());
 }
+
+#[test]
+fn bytes_that_are_no_utf8_are_replaced_when_they_are_read() {
+    let bench = Bench::new();
+    bench.begin(1);
+    bench.logs.append(attempt(1), Output::Stdout, b"a\xffb\xe2\x82\n\xc0\x80\n\x1b[31m\n", at(2)).unwrap();
+    let messages = ["a\u{fffd}b\u{fffd}", "\u{fffd}\u{fffd}", "\u{1b}[31m"];
+    assert_eq!(bench.read(1, 0, 10), messages);
+    bench.seal(1);
+    assert_eq!(bench.read(1, 0, 10), messages);
+}

@@ -95,6 +95,9 @@ pub(crate) fn definition(text: &str) -> Command {
             rest: document("secretOptions"),
         }),
         read_only_root: Some(true),
+        ephemeral_storage_gib: Some(21),
+        assign_public_ip: true,
+        role: Some("arn:aws:iam::1:role/r".to_owned()),
         needs: vec![Need { what: "a secret".to_owned() }],
         rest: document("user"),
     };

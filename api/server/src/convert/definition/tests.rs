@@ -30,12 +30,10 @@ fn what_a_node_cannot_give_is_registered_as_a_need() {
     for (members, word) in [
         (json!({"secrets": [{"name": "s", "valueFrom": "arn"}]}), "secrets"),
         (json!({"privileged": true}), "privileged"),
-        (json!({"networkConfiguration": {"assignPublicIp": "ENABLED"}}), "assignPublicIp"),
         (json!({"linuxParameters": {"devices": [{"hostPath": "/dev/x"}]}}), "devices"),
         (json!({"linuxParameters": {"tmpfs": [{"containerPath": "/t", "size": 1}]}}), "tmpfs"),
         (json!({"repositoryCredentials": {"credentialsParameter": "x"}}), "repositoryCredentials"),
         (json!({"volumes": [{"efsVolumeConfiguration": {"fileSystemId": "fs-1"}}]}), "efsVolumeConfiguration"),
-        (json!({"resourceRequirements": [{"type": "FUEL", "value": "5"}]}), "FUEL"),
     ] {
         let needs = container(members.clone()).unwrap().needs;
         assert!(matches!(&needs[..], [need] if need.what.contains(word)), "{members}: {needs:?}");
@@ -43,10 +41,49 @@ fn what_a_node_cannot_give_is_registered_as_a_need() {
         assert!(needs[0].what.chars().all(matchable), "{needs:?}");
     }
     let nothing = json!({
-        "secrets": [], "privileged": false, "networkConfiguration": {"assignPublicIp": "DISABLED"},
+        "secrets": [], "privileged": false, "networkConfiguration": {"assignPublicIp": "ENABLED"},
+        "resourceRequirements": [{"type": "FUEL", "value": "5"}], "ephemeralStorage": {"sizeInGiB": 21},
         "linuxParameters": {"devices": [], "initProcessEnabled": true}, "user": "x", "jobRoleArn": "r",
     });
     assert_eq!(container(nothing).unwrap().needs, []);
+}
+
+#[test]
+fn what_a_node_may_give_is_read() {
+    let found = container(json!({
+        "networkConfiguration": {"assignPublicIp": "ENABLED"}, "ephemeralStorage": {"sizeInGiB": 200},
+        "jobRoleArn": "arn:r", "resourceRequirements": [{"type": "FUEL", "value": "9223372036854775807"}],
+    }))
+    .unwrap();
+    assert_eq!((found.assign_public_ip, found.ephemeral_storage_gib), (true, Some(200)));
+    assert_eq!((found.role.as_deref(), found.fuel()), (Some("arn:r"), Ok(Some(i64::MAX.unsigned_abs()))));
+    let nothing = container(json!({"networkConfiguration": {"assignPublicIp": "DISABLED"}, "jobRoleArn": ""})).unwrap();
+    assert_eq!((nothing.assign_public_ip, nothing.ephemeral_storage_gib, nothing.role), (false, None, None));
+    for (members, word) in [
+        (json!({"ephemeralStorage": {"sizeInGiB": 20}}), "between 21 and 200"),
+        (json!({"ephemeralStorage": {"sizeInGiB": 201}}), "between 21 and 200"),
+        (json!({"resourceRequirements": [{"type": "FUEL", "value": "0"}]}), "FUEL has the value 0"),
+        (json!({"resourceRequirements": [{"type": "FUEL", "value": "9223372036854775808"}]}), "out of bounds"),
+        (json!({"resourceRequirements": [{"type": "FUEL", "value": "-1"}]}), "FUEL has the value -1"),
+    ] {
+        let refusal = container(members.clone()).unwrap_err();
+        assert!(refusal.contains(word), "{members}: {refusal}");
+    }
+}
+
+#[test]
+fn what_a_task_may_get_is_for_each_of_its_containers() {
+    let task = json!({
+        "containers": [ecs_container(json!({"name": "a"})), ecs_container(json!({"name": "b"}))],
+        "networkConfiguration": {"assignPublicIp": "ENABLED"}, "ephemeralStorage": {"sizeInGiB": 21},
+        "taskRoleArn": "arn:t",
+    });
+    let task = shape_of(json!({"ecsProperties": {"taskProperties": [task]}})).unwrap();
+    for ContainerProperties { assign_public_ip, ephemeral_storage_gib, role, .. } in
+        task.containers.iter().map(|container| &container.properties)
+    {
+        assert_eq!((*assign_public_ip, *ephemeral_storage_gib, role.as_deref()), (true, Some(21), Some("arn:t")));
+    }
 }
 
 #[test]
@@ -197,7 +234,6 @@ fn what_a_task_asks_of_a_node_is_a_need_of_its_containers() {
         (json!({"firelensConfiguration": {"type": "fluentbit"}}), json!({}), "firelensConfiguration"),
         (json!({}), json!({"pidMode": "task"}), "pidMode"),
         (json!({}), json!({"ipcMode": "host"}), "ipcMode"),
-        (json!({}), json!({"networkConfiguration": {"assignPublicIp": "ENABLED"}}), "assignPublicIp"),
         (json!({}), json!({"volumes": efs}), "efsVolumeConfiguration"),
     ] {
         let task = with(container, members).unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use wasmbatch_core::definition::{
-    ContainerProperties, NodeProperties, NodeWork, ResourceKind, Task, TaskContainer, TaskKind, substitute,
+    ContainerProperties, NodeProperties, NodeWork, ResourceKind, Task, TaskContainer, TaskKind,
 };
 use wasmbatch_core::job::MemberRecord;
 use wasmbatch_core::nodes::overrides_of;
@@ -13,6 +13,7 @@ use wasmbatch_core::{DefinitionSpec, Job};
 use wasmbatch_model::Rest;
 use wasmbatch_model::definition as wire;
 
+use super::shown_command;
 use crate::convert::container::{from_properties, from_requirement, from_variable};
 use crate::convert::from_document;
 use crate::convert::overrides::{NODE_INSTANCE_TYPES, POD_METADATA};
@@ -57,7 +58,7 @@ fn fill_ecs(detail: &mut Value, task: &Task, job: &Job, shown: &Shown) {
         };
         let properties = &container.properties;
         entry.insert("name".to_owned(), container.name.clone().into());
-        entry.insert("command".to_owned(), substitute(&properties.command, &job.parameters).into());
+        entry.insert("command".to_owned(), shown_command(&properties.command, job).into());
         entry.insert("environment".to_owned(), environment(properties));
         let requirements = properties.resource_requirements.iter().map(from_requirement);
         entry.insert("resourceRequirements".to_owned(), to_value(requirements.collect::<Vec<_>>()));
@@ -124,7 +125,7 @@ fn fill_pod_container(entry: &mut Rest, container: &TaskContainer, job: &Job) {
     entry.insert("image".to_owned(), properties.image.clone().into());
     for (member, words) in [("command", &properties.command), ("args", args)] {
         if !words.is_empty() {
-            entry.insert(member.to_owned(), substitute(words, &job.parameters).into());
+            entry.insert(member.to_owned(), shown_command(words, job).into());
         }
     }
     if !properties.environment.is_empty() {
@@ -223,7 +224,7 @@ fn fill_range(entry: &mut Value, work: &NodeWork, job: &Job) {
     match work {
         NodeWork::Container(properties) => {
             let mut wire = from_properties(properties);
-            wire.command = wire.command.map(|command| substitute(&command, &job.parameters));
+            wire.command = wire.command.map(|command| shown_command(&command, job));
             entry["container"] = to_value(wire);
         }
         NodeWork::Task(task) => {

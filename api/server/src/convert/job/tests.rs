@@ -87,6 +87,7 @@ fn ended(members: Vec<MemberRecord>, exit_code: u8) -> JobProgress {
         status_reason: "Essential container in task exited".to_owned(),
         image_digest: None,
         members,
+        usage: None,
     };
     let stopped_at = Timestamp::from_millis(20);
     let state = if exit_code == 0 { JobState::Succeeded { stopped_at } } else { JobState::Failed { stopped_at } };

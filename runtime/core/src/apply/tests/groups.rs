@@ -397,3 +397,21 @@ fn a_job_of_a_thousand_nodes_runs_to_its_end() {
     }
     assert_eq!(bench.status(job), JobStatus::Succeeded);
 }
+
+#[test]
+fn each_container_records_what_it_used() {
+    let mut bench = Bench::new();
+    let job = bench.task(&[("main", Role::Essential, FREE), ("side", Role::Sidecar, FREE)]);
+    for member in [0, 1] {
+        bench.member_begins(job, member);
+    }
+    let used = |cpu_microseconds| Usage { cpu_microseconds, fuel: Some(9), ..Usage::default() };
+    let exited = Ending::Exited { exit_code: 0, reason: None };
+    for (member, ending) in [(0, exited), (1, Ending::Stopped)] {
+        let usage = Some(used(u64::from(member) + 5));
+        bench.member(job, member, AttemptEvent::Ended { ending, usage });
+    }
+    let attempt = &bench.archive.progress[&job].attempts[0];
+    let recorded: Vec<_> = attempt.members.iter().map(|member| member.usage).collect();
+    assert_eq!((attempt.usage, recorded), (None, vec![Some(used(5)), Some(used(6))]));
+}

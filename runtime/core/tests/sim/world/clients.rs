@@ -127,6 +127,12 @@ impl World {
         if self.random.chance(5) {
             tag(extension::CLIENT_TOKEN, self.random.below(3));
         }
+        if self.random.chance(10) {
+            tag(extension::CPU_LIMIT, self.random.below(3));
+        }
+        if self.random.chance(10) {
+            tags.insert(extension::DETERMINISTIC.to_owned(), self.random.chance(80).to_string());
+        }
         Tags::restored(tags)
     }
 
@@ -155,12 +161,16 @@ impl World {
         let retry = self.random.chance(40).then(|| self.retry_strategy());
         let quarters = 1 + self.random.below(10);
         let memory = 4 + self.random.below(200);
+        let fuel = self.random.chance(50).then(|| self.random.below(3).to_string());
         let requirement = |kind, value| ResourceRequirement { kind, value };
         let sized = ContainerOverrides {
             resource_requirements: vec![
                 requirement(ResourceKind::Vcpu, format!("{}", quarters as f64 / 4.0)),
                 requirement(ResourceKind::Memory, memory.to_string()),
-            ],
+            ]
+            .into_iter()
+            .chain(fuel.map(|fuel| requirement(ResourceKind::Fuel, fuel)))
+            .collect(),
             ..ContainerOverrides::default()
         };
         Command::SubmitJob(Box::new(Submission {

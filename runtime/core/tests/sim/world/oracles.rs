@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use wasmbatch_core::definition::{ResourceKind, ResourceRequirement};
 use wasmbatch_core::environment::{EnvironmentKind, Platform};
 use wasmbatch_core::job::{MemberPhase, StopCause};
 use wasmbatch_core::layout::{Condition, Layout};
@@ -48,6 +49,7 @@ impl World {
         let allowed = job.retry.as_ref().map_or(1, |retry| retry.attempts);
         let counted = progress.attempts.len() - progress.uncounted as usize;
         assert!(counted <= allowed as usize, "{id} had no more attempts than it may");
+        self.check_usage(id, progress);
         if progress.state.status() == JobStatus::Succeeded {
             let exited_well = progress.attempts.last().is_some_and(|last| last.exit_code == Some(0));
             assert!(exited_well, "{id} succeeded by exiting with 0");
@@ -56,6 +58,20 @@ impl World {
         let failed =
             self.dependencies_of(id).into_iter().any(|other| self.rows.status(other) == Some(JobStatus::Failed));
         assert!(!failed || progress.state.status() == JobStatus::Failed, "{id} fails with what it depends on");
+    }
+
+    /// What is recorded of a container is what one of the reports of its end said.
+    fn check_usage(&self, id: JobId, progress: &JobProgress) {
+        for (number, attempt) in (1..).zip(&progress.attempts) {
+            let lone = attempt.members.is_empty().then_some(attempt.usage);
+            let recorded = lone.into_iter().chain(attempt.members.iter().map(|member| member.usage));
+            for (member, recorded) in (0..).zip(recorded) {
+                let reported = self.used.get(&(id, number, member)).map_or(&[][..], Vec::as_slice);
+                let known = if reported.is_empty() { recorded.is_none() } else { reported.contains(&recorded) };
+                assert!(known, "attempt {number} of {id}, member {member}: {recorded:?} of {reported:?}");
+            }
+            assert!(attempt.members.is_empty() || attempt.usage.is_none(), "several containers have their own");
+        }
     }
 
     /// What the job or child must see succeed first: AWS's rules, written plainly.
@@ -84,6 +100,10 @@ impl World {
         let job = &self.rows.jobs[&id.whole()];
         let progress = &self.rows.progress[&id];
         self.check_dependencies(id);
+        if job.extensions.deterministic {
+            let fuel = |requirement: &ResourceRequirement| requirement.kind == ResourceKind::Fuel;
+            assert!(job.overrides.container.resource_requirements.iter().any(fuel), "{id} is metered");
+        }
         assert_eq!(progress.state.held().map(|held| held.resources()), Some(job.resources), "{id} holds it all");
         if let Some(most) = job.extensions.max_running {
             assert!(self.rows.holding(id.whole()) <= most as usize, "{id} is one too many of its array");

@@ -73,6 +73,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<ProgressRow, RowError> {
             status_reason,
             image_digest,
             members: Vec::new(),
+            usage: None,
         }
     };
     Ok(ProgressRow {
