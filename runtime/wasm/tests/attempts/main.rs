@@ -11,6 +11,7 @@ mod endings;
 mod folders;
 mod guests;
 mod hostile;
+mod network;
 mod node;
 mod profiles;
 mod random;
@@ -41,6 +42,7 @@ fn main() {
         usage::TESTS,
         asynchronous::TESTS,
         hostile::TESTS,
+        network::TESTS,
         random::TESTS,
     ]
     .concat();
