@@ -12,8 +12,10 @@ mod endings;
 mod folders;
 mod guests;
 mod hostile;
+mod network;
 mod node;
 mod profiles;
+mod random;
 mod usage;
 mod workers;
 
@@ -45,6 +47,8 @@ fn main() {
         asynchronous::TESTS,
         hostile::TESTS,
         drill::TESTS,
+        network::TESTS,
+        random::TESTS,
     ]
     .concat();
     if has("--list") {
