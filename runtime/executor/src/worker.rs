@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wasmbatch_core::{Digest, Ending, Usage};
-use wasmbatch_jail::privilege::EXIT_CPU_TIME;
+use wasmbatch_jail::privilege::{EXIT_ABORTED, EXIT_CPU_TIME};
 use wasmbatch_jail::{Cgroup, Killer, ProcessEnd, Scratch, WorkerProcess, socket};
 
 use crate::cache::Compiled;
@@ -71,6 +71,8 @@ pub(crate) struct Worker {
     kind: WorkerKind,
     /// Attempts that it was given.
     attempts: u32,
+    /// What it had mapped for itself when it said hello, bytes.
+    own_data: Option<u64>,
     /// Its CPU time is bounded for good, or it was begun with folders of one attempt.
     spent: bool,
 }
@@ -175,6 +177,7 @@ impl Worker {
             loaded: Vec::new(),
             kind: kind.clone(),
             attempts: 0,
+            own_data: None,
             spent,
         };
         worker.limit_memory(host.bounds_memory(), memory_bytes)?;
@@ -215,7 +218,10 @@ impl Worker {
     fn limit_memory(&mut self, by_cgroup: bool, bytes: u64) -> io::Result<()> {
         match &mut self.cgroup {
             Some(cgroup) if by_cgroup => cgroup.limit_memory(bytes),
-            Some(_) | None => self.process.limit_data(Some(bytes)),
+            Some(_) | None => match self.own_data {
+                Some(own) => self.process.limit_data(own.saturating_add(bytes)),
+                None => Ok(()),
+            },
         }
     }
 
@@ -232,8 +238,16 @@ impl Worker {
         self.process.killer()
     }
 
-    /// Reads the first frame, before anything else is done with the worker.
-    pub(crate) fn hello(&mut self) -> Result<Hello, Violation> {
+    /// Reads the first frame, before anything else is done with the worker. From then on it may take
+    /// `memory_bytes` beyond what it has, until it runs something.
+    pub(crate) fn hello(&mut self, host: &Host, memory_bytes: u64) -> Result<Hello, Violation> {
+        let hello = self.read_hello()?;
+        self.own_data = Some(self.process.data().map_err(FrameError::Io)?);
+        self.limit_memory(host.bounds_memory(), memory_bytes).map_err(FrameError::Io)?;
+        Ok(hello)
+    }
+
+    fn read_hello(&mut self) -> Result<Hello, Violation> {
         let deadline = Instant::now() + START_LIMIT;
         match self.next_frame(Some(deadline))? {
             Some(FromWorker::Hello { protocol: PROTOCOL, engine, walls }) => {
@@ -416,10 +430,13 @@ impl Worker {
     /// of memory before.
     fn crashed(&mut self, kills: u64, cpu_limit: Option<Duration>) -> Crash {
         let (end, stderr) = self.autopsy();
-        let out_of_memory = self.cgroup.as_ref().map_or(0, Cgroup::memory_kills) > kills;
+        let killed = self.cgroup.as_ref().map_or(0, Cgroup::memory_kills) > kills;
+        let out_of_memory = killed || stderr.contains(ALLOCATION_FAILED);
         let failed = |exit_code: u8, reason: String| Ending::Failed { exit_code, reason };
         let (ending, suspicion) = match end {
-            Some(ProcessEnd::Signalled(9)) if out_of_memory => (failed(137, OUT_OF_MEMORY.to_owned()), None),
+            Some(ProcessEnd::Signalled(9) | ProcessEnd::Exited(EXIT_ABORTED)) if out_of_memory => {
+                (failed(137, OUT_OF_MEMORY.to_owned()), None)
+            }
             Some(ProcessEnd::Exited(EXIT_CPU_TIME)) if cpu_limit.is_some() => {
                 let seconds = cpu_limit.unwrap_or_default().as_secs();
                 (failed(137, format!("CpuTimeExceeded: more than {seconds} seconds of CPU time")), None)

@@ -119,7 +119,7 @@ pub fn enclose(wanted: Enclosure, folders: &[Folder<'_>]) -> io::Result<Enclosed
     // Asked of the host's own /proc, which is out of reach afterwards.
     privilege::offer_to_oom_killer().map_err(at("oom_score_adj"))?;
     let pagemap = find_pagemap().map_err(at("descriptors"))?;
-    privilege::handle_limit_signals().map_err(at("signal handlers"))?;
+    privilege::handle_signals().map_err(at("signal handlers"))?;
     let limits = resource_limits(&wanted, folders);
     privilege::limit_resources(&limits).map_err(at("resource limits"))?;
     enclosed.stands(LIMITS, "rlimits");

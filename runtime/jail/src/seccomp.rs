@@ -67,6 +67,7 @@ macro_rules! entries {
 /// What pthread_create asks of clone(2): a thread of this process and nothing else.
 const THREAD_FLAGS: u64 = 0x003d_0f00;
 const PR_SET_NAME: u64 = libc::PR_SET_NAME.cast_unsigned() as u64;
+const SIGABRT: u64 = libc::SIGABRT.cast_unsigned() as u64;
 const AF_UNIX: u64 = libc::AF_UNIX.cast_unsigned() as u64;
 const AF_INET: u64 = libc::AF_INET.cast_unsigned() as u64;
 const AF_INET6: u64 = libc::AF_INET6.cast_unsigned() as u64;
@@ -91,6 +92,8 @@ pub const ENTRIES: &[Entry] = entries! {
     All Missing, "the C library tries this first, and its flags lie where no filter sees them": SYS_clone3;
     All Kept, "handlers of faults in guests, and the way back from them": SYS_rt_sigaction SYS_rt_sigreturn;
     All Kept, "the end of a thread and of the process": SYS_exit SYS_exit_group;
+    All Kept, "abort(3) asks who it is": SYS_getpid;
+    All KeptIf(2, SIGABRT), "abort(3) of this process, which has no other in its namespace": SYS_tgkill;
     All Kept, "seeds of hash tables, random numbers of guests": SYS_getrandom;
     All Kept, "lengths of files": SYS_statx SYS_fstat;
     All Kept, "descriptors are duplicated, their flags read and set": SYS_fcntl;

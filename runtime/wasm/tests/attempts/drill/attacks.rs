@@ -31,6 +31,7 @@ pub(crate) fn attack(arguments: &[&str], out: &mut dyn Write) -> u8 {
         ["long-file"] => long_file(),
         ["files"] => files(),
         ["memory"] => memory(),
+        ["abort"] => std::process::abort(),
         ["folder"] => folder(),
         ["pagemap"] => pagemap(),
         _ => "unknown attack".to_owned(),
@@ -272,7 +273,11 @@ fn threads() -> String {
         }) {
             Ok(_) => begun += 1,
             Err(error) => {
-                let bound = if begun < 64 { "before 64" } else { "far too late" };
+                let bound = match begun {
+                    0..64 => "before 64",
+                    64..512 => "before 512",
+                    _ => "far too late",
+                };
                 return format!("{} {bound}", error_name(&error));
             }
         }
