@@ -71,8 +71,6 @@ pub(crate) struct Worker {
     kind: WorkerKind,
     /// Attempts that it was given.
     attempts: u32,
-    /// What it had mapped for itself when it said hello, bytes.
-    own_data: Option<u64>,
     /// Its CPU time is bounded for good, or it was begun with folders of one attempt.
     spent: bool,
 }
@@ -177,10 +175,12 @@ impl Worker {
             loaded: Vec::new(),
             kind: kind.clone(),
             attempts: 0,
-            own_data: None,
             spent,
         };
-        worker.limit_memory(host.bounds_memory(), memory_bytes)?;
+        // By its own bound only once its engine has reserved what it needs.
+        if host.bounds_memory() {
+            worker.limit_memory(true, memory_bytes)?;
+        }
         worker.send_begin(host.born_into(), &folders)?;
         Ok(worker)
     }
@@ -218,10 +218,11 @@ impl Worker {
     fn limit_memory(&mut self, by_cgroup: bool, bytes: u64) -> io::Result<()> {
         match &mut self.cgroup {
             Some(cgroup) if by_cgroup => cgroup.limit_memory(bytes),
-            Some(_) | None => match self.own_data {
-                Some(own) => self.process.limit_data(own.saturating_add(bytes)),
-                None => Ok(()),
-            },
+            Some(_) | None => {
+                // The engine keeps what earlier guests had mapped, if not what they wrote.
+                let own = self.process.data()?;
+                self.process.limit_data(own.saturating_add(bytes))
+            }
         }
     }
 
@@ -242,7 +243,6 @@ impl Worker {
     /// `memory_bytes` beyond what it has, until it runs something.
     pub(crate) fn hello(&mut self, host: &Host, memory_bytes: u64) -> Result<Hello, Violation> {
         let hello = self.read_hello()?;
-        self.own_data = Some(self.process.data().map_err(FrameError::Io)?);
         self.limit_memory(host.bounds_memory(), memory_bytes).map_err(FrameError::Io)?;
         Ok(hello)
     }

@@ -100,19 +100,19 @@ pub const ENTRIES: &[Entry] = entries! {
     All Kept, "clocks where the kernel's page for them doesn't do": SYS_clock_gettime;
     Compile Missing, "threads ask how many CPUs a cgroup leaves them, and do without": SYS_openat;
     Run Kept, "guests open files below their folders": SYS_openat SYS_openat2;
-    Run Kept, "guests look at, make, move and remove files": SYS_newfstatat SYS_mkdirat SYS_unlinkat SYS_renameat SYS_linkat SYS_symlinkat SYS_readlinkat SYS_utimensat SYS_ftruncate SYS_fallocate SYS_fsync SYS_fdatasync SYS_fchmod;
-    Run Kept, "guests read and write at positions": SYS_pread64 SYS_pwrite64 SYS_readv SYS_writev SYS_preadv SYS_pwritev SYS_lseek SYS_fadvise64;
+    Run Kept, "guests look at, make, move and remove files": SYS_newfstatat SYS_mkdirat SYS_unlinkat SYS_renameat SYS_linkat SYS_symlinkat SYS_readlinkat SYS_utimensat SYS_ftruncate SYS_fsync SYS_fdatasync;
+    Run Kept, "guests read and write at positions, and append": SYS_pread64 SYS_pwrite64 SYS_pwritev2 SYS_lseek SYS_fadvise64;
     Run Kept, "guests list folders, and so does the cleaning after them": SYS_getdents64;
     Run Kept, "folders become a guest's by way of the working folder": SYS_fchdir;
-    Run Kept, "guests sleep and wait": SYS_clock_nanosleep SYS_ppoll;
-    Run Kept, "the runtime of guests' waits": SYS_epoll_wait SYS_epoll_ctl;
+    Run Kept, "folders that may be entered, where the kernel has no openat2": SYS_faccessat SYS_faccessat2;
+    Run Kept, "guests sleep, and wait for what else they may": SYS_clock_nanosleep SYS_epoll_wait SYS_epoll_ctl;
     Run Kept, "resolutions of clocks": SYS_clock_getres;
     Network KeptIf(0, AF_INET), "sockets of guests": SYS_socket;
     Network KeptIf(0, AF_INET6), "sockets of guests": SYS_socket;
     Network MissingIf(0, AF_UNIX), "name lookup asks a daemon first, and does without": SYS_socket;
     Network MissingIf(0, AF_NETLINK), "name lookup asks which addresses there are, and does without": SYS_socket;
     Network KeptIf(1, FIONBIO), "sockets that don't block": SYS_ioctl;
-    Network Kept, "what guests do with sockets": SYS_connect SYS_bind SYS_listen SYS_accept4 SYS_getsockname SYS_getpeername SYS_setsockopt SYS_getsockopt SYS_shutdown SYS_recvfrom SYS_sendmsg SYS_sendmmsg SYS_poll SYS_uname;
+    Network Kept, "what guests do with sockets": SYS_connect SYS_bind SYS_listen SYS_accept4 SYS_getsockname SYS_getpeername SYS_setsockopt SYS_getsockopt SYS_shutdown SYS_recvfrom SYS_writev SYS_sendmmsg SYS_poll SYS_uname;
 };
 
 /// The calls that a process may make on its `/proc/self/pagemap`, opened before it was enclosed.

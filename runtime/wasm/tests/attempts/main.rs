@@ -27,6 +27,14 @@ fn main() {
     if has(node::WORKER_FLAG) {
         wasmbatch_wasm::worker_main();
     }
+    if has(node::RECORDED_DRILL_FLAG) {
+        drill::install();
+        wasmbatch_wasm::worker_main_with(Some(drill::attack));
+    }
+    if has(node::RECORDED_FLAG) {
+        drill::install();
+        wasmbatch_wasm::worker_main();
+    }
     if has(node::DRILL_FLAG) {
         wasmbatch_wasm::worker_main_with(Some(drill::attack));
     }

@@ -31,6 +31,7 @@ pub(crate) fn attack(arguments: &[&str], out: &mut dyn Write) -> u8 {
         ["long-file"] => long_file(),
         ["files"] => files(),
         ["memory"] => memory(),
+        ["thread"] => std::thread::spawn(|| "none".to_owned()).join().unwrap(),
         ["abort"] => std::process::abort(),
         ["folder"] => folder(),
         ["pagemap"] => pagemap(),

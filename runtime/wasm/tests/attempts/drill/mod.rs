@@ -2,17 +2,20 @@
 //! broken, and tries what an attacker would. Every attempt has to fail, at the wall that is named.
 
 mod attacks;
+mod record;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use wasmbatch_core::Ending;
 use wasmbatch_executor::{Executor as _, Program};
 
 use crate::Test;
 use crate::guests::NO_OP;
-use crate::node::{DRILL_FLAG, Node, Story, exited, mount, spec_of};
+use crate::node::{DRILL_FLAG, Node, RECORDED_DRILL_FLAG, Story, exited, mount, spec_of};
 
 pub(crate) use attacks::attack;
+pub(crate) use record::{install, is_recording};
 
 pub(crate) const TESTS: &[Test] = &[
     ("attacks_fail_at_their_walls", attacks_fail_at_their_walls),
@@ -24,12 +27,47 @@ pub(crate) const TESTS: &[Test] = &[
     ("what_a_worker_may_take_is_bounded", what_a_worker_may_take_is_bounded),
     ("a_host_folder_has_no_way_out", a_host_folder_has_no_way_out),
     ("pages_are_scanned_inside_the_jail", pages_are_scanned_inside_the_jail),
+    ("an_ordinary_users_node_has_a_jail_too", an_ordinary_users_node_has_a_jail_too),
+    ("every_system_call_that_is_kept_is_used", record::every_system_call_that_is_kept_is_used),
 ];
 
+/// Who is nobody in particular on every system.
+const NOBODY: u32 = 65_534;
+
+/// Runs the tests that show the jail once more, as an ordinary user.
+fn an_ordinary_users_node_has_a_jail_too() {
+    use std::os::unix::process::CommandExt as _;
+    if !is_root() {
+        // All tests of this binary have shown it already.
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let program = home.path().join("attempts");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let tests = [crate::endings::TESTS, crate::folders::TESTS, &TESTS[..6]].concat();
+    #[expect(clippy::disallowed_methods, reason = "this test is about processes")]
+    let mut command = std::process::Command::new(program);
+    command.arg("--exact").args(tests.iter().map(|(name, _)| name)).env("TMPDIR", home.path()).uid(NOBODY).gid(NOBODY);
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(told.contains(&format!("test result: {} passed", tests.len())), "{told}");
+}
+
 fn drill() -> Node {
-    Node::with(|options| {
-        options.worker_command = vec![std::env::current_exe().unwrap().into(), DRILL_FLAG.into()];
-    })
+    drill_with(DRILL_FLAG)
+}
+
+fn drill_with(flag: &str) -> Node {
+    Node::with(|options| options.worker_command = vec![std::env::current_exe().unwrap().into(), flag.into()])
+}
+
+/// Ends of threads and of processes, with workers that are recorded.
+fn recorded_endings() {
+    let node = drill_with(RECORDED_DRILL_FLAG);
+    assert_eq!(attacked(&node, 6000, &["thread"]).1, exited(0));
+    assert!(matches!(attacked(&node, 6001, &["abort"]).1, Ending::Failed { exit_code: 134, .. }));
 }
 
 /// A module that differs with its number, since one of them may be locked away.
@@ -227,9 +265,12 @@ fn a_host_folder_has_no_way_out() {
     fs::create_dir(&granted).unwrap();
     fs::write(node.shared.path().join("secret"), b"x").unwrap();
     fs::write(granted.join("inside"), b"x").unwrap();
-    for (read_only, expected) in
-        [(false, "open none, up ENOENT, create none"), (true, "open none, up ENOENT, create EROFS")]
-    {
+    // Root's node gives it a mount of its own; an ordinary user's has landlock alone.
+    let expected = match is_root() {
+        true => ["open none, up ENOENT, create none", "open none, up ENOENT, create EROFS"],
+        false => ["open none, up EACCES, create none", "open none, up EACCES, create EACCES"],
+    };
+    for (read_only, expected) in [false, true].into_iter().zip(expected) {
         let mut spec = spec_of(Program::Stored { digest: node.put(&module(4000)) });
         spec.mounts.push(mount(granted.clone(), "/data", read_only));
         spec.arguments.push("folder".to_owned());
