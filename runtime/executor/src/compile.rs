@@ -137,7 +137,8 @@ fn compile(shared: &Shared, id: FlightId, source: &Source) -> Result<Arc<Compile
     if !shared.flights.take_off(id, worker.killer()) {
         return Err(PrepareError::ShuttingDown);
     }
-    let hello = worker.hello().map_err(|error| PrepareError::Unavailable { reason: error.to_string() })?;
+    let hello =
+        worker.hello(&shared.host, memory).map_err(|error| PrepareError::Unavailable { reason: error.to_string() })?;
     if hello.engine != known.hello.engine {
         let reason = "a worker has another engine than the pool began with".to_owned();
         return Err(PrepareError::Unavailable { reason });

@@ -120,7 +120,7 @@ impl WorkerPool {
             .map_err(unusable(folder("scratch")))?;
         let begun = Worker::begin(&host, &WorkerKind::plain(), OVERHEAD_BYTES, Vec::new());
         let mut first = begun.map_err(|error| StartError::Worker(io::Error::other(error)))?;
-        let hello = first.hello().map_err(|violation| not_a_worker(&mut first, &violation))?;
+        let hello = first.hello(&host, OVERHEAD_BYTES).map_err(|violation| not_a_worker(&mut first, &violation))?;
         let walls = host.walls(&hello.walls);
         let engines = Engines::new(folder("compiled"));
         engines.know(EngineProfile::Plain, hello).map_err(unusable(folder("compiled")))?;
@@ -305,7 +305,7 @@ impl Shared {
         let kind = WorkerKind::compiler(profile);
         let memory = self.options.compile_memory_bytes;
         let mut worker = Worker::begin(&self.host, &kind, memory, Vec::new()).map_err(|error| error.to_string())?;
-        let hello = worker.hello().map_err(|error| error.to_string())?;
+        let hello = worker.hello(&self.host, memory).map_err(|error| error.to_string())?;
         self.engines.know(profile, hello).map_err(|error| error.to_string())
     }
 

@@ -241,7 +241,7 @@ impl Shared {
             let folders = self.open_mounts(spec)?;
             let memory = OVERHEAD_BYTES.saturating_add(spec.memory_limit_bytes);
             let mut worker = Worker::begin(&self.host, &kind, memory, folders).map_err(|error| failed(&error))?;
-            let hello = worker.hello().map_err(|error| {
+            let hello = worker.hello(&self.host, memory).map_err(|error| {
                 let (end, stderr) = worker.autopsy();
                 failed(&format!("no worker can be begun: {error}, {end:?}: {stderr}"))
             })?;

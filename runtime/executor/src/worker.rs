@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wasmbatch_core::{Digest, Ending, Usage};
-use wasmbatch_jail::privilege::EXIT_CPU_TIME;
+use wasmbatch_jail::privilege::{EXIT_ABORTED, EXIT_CPU_TIME};
 use wasmbatch_jail::{Cgroup, Killer, ProcessEnd, Scratch, WorkerProcess, socket};
 
 use crate::cache::Compiled;
@@ -177,7 +177,10 @@ impl Worker {
             attempts: 0,
             spent,
         };
-        worker.limit_memory(host.bounds_memory(), memory_bytes)?;
+        // By its own bound only once its engine has reserved what it needs.
+        if host.bounds_memory() {
+            worker.limit_memory(true, memory_bytes)?;
+        }
         worker.send_begin(host.born_into(), &folders)?;
         Ok(worker)
     }
@@ -215,7 +218,11 @@ impl Worker {
     fn limit_memory(&mut self, by_cgroup: bool, bytes: u64) -> io::Result<()> {
         match &mut self.cgroup {
             Some(cgroup) if by_cgroup => cgroup.limit_memory(bytes),
-            Some(_) | None => self.process.limit_data(Some(bytes)),
+            Some(_) | None => {
+                // The engine keeps what earlier guests had mapped, if not what they wrote.
+                let own = self.process.data()?;
+                self.process.limit_data(own.saturating_add(bytes))
+            }
         }
     }
 
@@ -232,8 +239,15 @@ impl Worker {
         self.process.killer()
     }
 
-    /// Reads the first frame, before anything else is done with the worker.
-    pub(crate) fn hello(&mut self) -> Result<Hello, Violation> {
+    /// Reads the first frame, before anything else is done with the worker. From then on it may take
+    /// `memory_bytes` beyond what it has, until it runs something.
+    pub(crate) fn hello(&mut self, host: &Host, memory_bytes: u64) -> Result<Hello, Violation> {
+        let hello = self.read_hello()?;
+        self.limit_memory(host.bounds_memory(), memory_bytes).map_err(FrameError::Io)?;
+        Ok(hello)
+    }
+
+    fn read_hello(&mut self) -> Result<Hello, Violation> {
         let deadline = Instant::now() + START_LIMIT;
         match self.next_frame(Some(deadline))? {
             Some(FromWorker::Hello { protocol: PROTOCOL, engine, walls }) => {
@@ -276,7 +290,12 @@ impl Worker {
                 return Outcome::NotSent;
             }
         }
-        let followed = self.follow(progress);
+        let mut started = false;
+        let followed = self.follow(progress, &mut started);
+        if !started && !matches!(followed, Ok(Some(_))) {
+            // It was given the program and may have run it: what it had to say went with it.
+            progress.started();
+        }
         let cpu_time = |worker: &Self| worker.process.cpu_time().unwrap_or_default().saturating_sub(begun);
         match followed {
             Ok(Some(Told { ending, reusable, usage })) => {
@@ -374,24 +393,23 @@ impl Worker {
     }
 
     /// Reads what the worker says of the attempt; `None` when it went away.
-    fn follow(&mut self, progress: &dyn Progress) -> Result<Option<Told>, Violation> {
-        let mut deadline = Some(Instant::now() + START_LIMIT);
+    fn follow(&mut self, progress: &dyn Progress, started: &mut bool) -> Result<Option<Told>, Violation> {
+        let deadline = Instant::now() + START_LIMIT;
         let told = loop {
-            let Some(frame) = self.next_frame(deadline)? else { return Ok(None) };
-            let started = deadline.is_none();
+            let Some(frame) = self.next_frame((!*started).then_some(deadline))? else { return Ok(None) };
             match frame {
-                FromWorker::Started if !started => {
-                    deadline = None;
+                FromWorker::Started if !*started => {
+                    *started = true;
                     progress.started();
                 }
-                FromWorker::Output { stream, bytes } if started => {
+                FromWorker::Output { stream, bytes } if *started => {
                     if bytes.0.is_empty() || bytes.0.len() > MAX_OUTPUT {
                         return Err(Violation::Order);
                     }
                     progress.output(stream, bytes.0);
                 }
                 FromWorker::Ended { ending, reusable, usage } => {
-                    let ending = believe(&ending, started).ok_or(Violation::Order)?;
+                    let ending = believe(&ending, *started).ok_or(Violation::Order)?;
                     break Told { ending, reusable, usage };
                 }
                 FromWorker::Hello { .. }
@@ -412,10 +430,13 @@ impl Worker {
     /// of memory before.
     fn crashed(&mut self, kills: u64, cpu_limit: Option<Duration>) -> Crash {
         let (end, stderr) = self.autopsy();
-        let out_of_memory = self.cgroup.as_ref().map_or(0, Cgroup::memory_kills) > kills;
+        let killed = self.cgroup.as_ref().map_or(0, Cgroup::memory_kills) > kills;
+        let out_of_memory = killed || stderr.contains(ALLOCATION_FAILED);
         let failed = |exit_code: u8, reason: String| Ending::Failed { exit_code, reason };
         let (ending, suspicion) = match end {
-            Some(ProcessEnd::Signalled(9)) if out_of_memory => (failed(137, OUT_OF_MEMORY.to_owned()), None),
+            Some(ProcessEnd::Signalled(9) | ProcessEnd::Exited(EXIT_ABORTED)) if out_of_memory => {
+                (failed(137, OUT_OF_MEMORY.to_owned()), None)
+            }
             Some(ProcessEnd::Exited(EXIT_CPU_TIME)) if cpu_limit.is_some() => {
                 let seconds = cpu_limit.unwrap_or_default().as_secs();
                 (failed(137, format!("CpuTimeExceeded: more than {seconds} seconds of CPU time")), None)

@@ -427,7 +427,11 @@ fn has_controller(group: &Path, controller: Controller) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
     use super::*;
+    use crate::namespace::{NamespaceKind, Namespaces};
+    use crate::spawn::{ProcessEnd, Spawner, WorkerCommand};
 
     const MOUNTS: &str = "\
 22 1 0:5 / /dev rw,relatime - devtmpfs devtmpfs rw
@@ -443,6 +447,75 @@ mod tests {
         assert_eq!(of(Some(Controller::Cpu)).unwrap(), Path::new("/sys/fs/cgroup/cpu/inner"));
         assert_eq!(of(Some(Controller::Pids)), None);
         assert_eq!(of(None).unwrap(), Path::new("/sys/fs/cgroup/unified/user.slice/x"));
+    }
+
+    /// Runs a shell script in a group of its own.
+    fn run_in(group: &Cgroup, script: &str) -> ProcessEnd {
+        let spawner = Spawner::start().unwrap();
+        let command = WorkerCommand {
+            command: ["/bin/sh", "-c", script].iter().map(OsString::from).collect(),
+            descriptors: Vec::new(),
+            // With a namespace of processes the shell's own children end with it.
+            namespaces: Namespaces { kind: NamespaceKind::of_this_host().0, host_network: true },
+            cgroup: Some(group.entry().unwrap()),
+        };
+        spawner.spawn(command).unwrap().wait().unwrap()
+    }
+
+    /// Says what this host can't show, so that nobody takes it for shown.
+    fn has(root: &CgroupRoot, controller: Controller) -> bool {
+        let there = root.state(controller).is_ok();
+        if !there {
+            eprintln!("not shown on this host: {} ({:?})", controller.name(), root.state(controller));
+        }
+        there
+    }
+
+    #[test]
+    fn a_group_bounds_what_is_in_it_and_goes() {
+        let root = CgroupRoot::open();
+        let mut group = root.create(16).unwrap();
+        let folders: Vec<PathBuf> = group.folders.values().map(|(_, folder)| folder.clone()).collect();
+        group.limit_memory(32 << 20).unwrap();
+        group.limit_cpu(250).unwrap();
+        group.yield_cpu().unwrap();
+        assert_eq!(run_in(&group, "true"), ProcessEnd::Exited(0));
+        if has(&root, Controller::Memory) {
+            // tail keeps a line until its end, which never comes.
+            let hungry = "head -c 200000000 /dev/zero | tail -n 1 >/dev/null || exit 9";
+            assert_eq!(run_in(&group, hungry), ProcessEnd::Exited(9));
+            assert!(group.memory_kills() > 0);
+            assert!(group.memory_peak().is_none_or(|peak| (16 << 20..=32 << 20).contains(&peak)));
+            group.limit_memory(512 << 20).unwrap();
+            assert_eq!(run_in(&group, "head -c 50000000 /dev/zero | tail -n 1 >/dev/null"), ProcessEnd::Exited(0));
+            group.limit_memory(64 << 20).unwrap();
+        }
+        if has(&root, Controller::Pids) {
+            let many = "i=0; while [ $i -lt 40 ]; do sleep 1 & i=$((i+1)); done; wait";
+            assert_ne!(run_in(&group, many), ProcessEnd::Exited(0));
+        }
+        if has(&root, Controller::Cpu) {
+            let spawner = Spawner::start().unwrap();
+            let command = WorkerCommand {
+                command: ["/bin/sh", "-c", "while :; do :; done"].iter().map(OsString::from).collect(),
+                descriptors: Vec::new(),
+                namespaces: Namespaces::default(),
+                cgroup: Some(group.entry().unwrap()),
+            };
+            let begun = std::time::Instant::now();
+            let mut process = spawner.spawn(command).unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(800));
+            process.killer().kill();
+            process.wait().unwrap();
+            let (used, passed) = (process.cpu_time().unwrap(), begun.elapsed());
+            // A quarter, and one period more.
+            assert!(used <= passed / 4 + std::time::Duration::from_millis(100), "{used:?} of {passed:?}");
+        }
+        drop(group);
+        drop(root);
+        for folder in folders {
+            assert!(!folder.exists() && !folder.parent().unwrap().exists(), "{}", folder.display());
+        }
     }
 
     #[test]

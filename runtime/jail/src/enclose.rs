@@ -23,8 +23,8 @@ const SECCOMP: u8 = 5;
 const OWN_FILES: u64 = 128;
 /// Descriptors that a guest may have open.
 const GUEST_FILES: u64 = 1024;
-/// Threads of one process, among all of its user where it has none of its own.
-const MOST_THREADS: u64 = 64;
+/// Threads of one process and of all others of its user; its cgroup has a bound of its own.
+const MOST_THREADS: u64 = 512;
 /// What an engine without a pool reserves for its largest program.
 const MORE_ADDRESS_SPACE: u64 = 512 << 30;
 /// Longest file that a compiler writes, bytes.
@@ -119,7 +119,7 @@ pub fn enclose(wanted: Enclosure, folders: &[Folder<'_>]) -> io::Result<Enclosed
     // Asked of the host's own /proc, which is out of reach afterwards.
     privilege::offer_to_oom_killer().map_err(at("oom_score_adj"))?;
     let pagemap = find_pagemap().map_err(at("descriptors"))?;
-    privilege::handle_limit_signals().map_err(at("signal handlers"))?;
+    privilege::handle_signals().map_err(at("signal handlers"))?;
     let limits = resource_limits(&wanted, folders);
     privilege::limit_resources(&limits).map_err(at("resource limits"))?;
     enclosed.stands(LIMITS, "rlimits");

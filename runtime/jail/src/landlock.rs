@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, PathBeneath, Ruleset,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, PathBeneath, PathFd, Ruleset,
     RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
 };
 
@@ -12,6 +12,9 @@ use crate::enclose::Folder;
 
 /// The newest that we know how to ask for; an older kernel gives what it has.
 const NEWEST: ABI = ABI::V6;
+
+/// How names are looked up.
+const NAME_FILES: [&str; 4] = ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/gai.conf"];
 
 /// Restricts this thread and all that it will start to the folders. Says `false` where the kernel has
 /// no landlock.
@@ -32,6 +35,14 @@ fn restrict(own: Option<BorrowedFd<'_>>, folders: &[Folder<'_>], network: bool) 
     for folder in folders {
         let access = if folder.read_only { reading() } else { reading() | writing() };
         created = created.add_rule(PathBeneath::new(folder.directory, access))?;
+    }
+    if network {
+        // What isn't there isn't read either.
+        for file in NAME_FILES {
+            if let Ok(file) = PathFd::new(file) {
+                created = created.add_rule(PathBeneath::new(file, AccessFs::ReadFile))?;
+            }
+        }
     }
     Ok(created.restrict_self()?.ruleset != RulesetStatus::NotEnforced)
 }

@@ -67,11 +67,11 @@ impl NamespaceKind {
 /// Lets this process's own user and group exist in the user namespace of a child that waits.
 pub(crate) fn write_maps(child: Pid, namespaces: Namespaces) -> io::Result<()> {
     if namespaces.kind == NamespaceKind::Unprivileged {
-        let (user, group) = (getuid().as_raw(), getgid().as_raw());
-        write_map(child, "uid_map", user, user)?;
+        // Known as root in there, or its program would begin without the capabilities that it gives up.
+        write_map(child, "uid_map", 0, getuid().as_raw())?;
         // An unprivileged process may map its group only for a child that can't change its groups.
         fs::write(of_process(child, "setgroups"), "deny")?;
-        write_map(child, "gid_map", group, group)?;
+        write_map(child, "gid_map", 0, getgid().as_raw())?;
     }
     Ok(())
 }

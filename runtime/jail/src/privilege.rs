@@ -15,6 +15,9 @@ const MOST_CAPABILITIES: libc::c_ulong = 64;
 /// Exit code of a process whose CPU time is used up: 128 and the number of SIGXCPU, as a shell would
 /// say it.
 pub const EXIT_CPU_TIME: i32 = 152;
+/// Exit code of a process that gives up by abort(3): 128 and the number of SIGABRT. The first process of
+/// a namespace has no signal that ends it unless it handles that.
+pub const EXIT_ABORTED: i32 = 134;
 /// Among the first that the kernel kills for want of memory, a job rather than the node.
 const OOM_SCORE: &str = "500";
 
@@ -103,18 +106,23 @@ pub(crate) fn offer_to_oom_killer() -> io::Result<()> {
     std::fs::write("/proc/self/oom_score_adj", OOM_SCORE)
 }
 
-/// Lets a file that gets too long be an error for whoever writes, and used up CPU time an exit code.
-pub(crate) fn handle_limit_signals() -> io::Result<()> {
+/// Lets a file that gets too long be an error for whoever writes; used up CPU time and abort(3) an exit
+/// code.
+pub(crate) fn handle_signals() -> io::Result<()> {
     set_handler(libc::SIGXFSZ, libc::SIG_IGN)?;
-    let handler: extern "C" fn(libc::c_int) = cpu_time_used_up;
-    set_handler(libc::SIGXCPU, handler as *const () as libc::sighandler_t)
+    for signal in [libc::SIGXCPU, libc::SIGABRT] {
+        let handler: extern "C" fn(libc::c_int) = end_by_signal;
+        set_handler(signal, handler as *const () as libc::sighandler_t)?;
+    }
+    Ok(())
 }
 
-extern "C" fn cpu_time_used_up(_: libc::c_int) {
+extern "C" fn end_by_signal(signal: libc::c_int) {
+    let code = if signal == libc::SIGXCPU { EXIT_CPU_TIME } else { EXIT_ABORTED };
     #[expect(unsafe_code, reason = "the only thing that a handler may do here")]
     // SAFETY: it ends the process and nothing else.
     unsafe {
-        libc::_exit(EXIT_CPU_TIME)
+        libc::_exit(code)
     }
 }
 

@@ -33,6 +33,8 @@ pub enum Fate {
     KeptIf(u8, u64),
     /// It fails as if the kernel didn't have it, for callers that know what to do then.
     Missing,
+    /// Likewise, if the argument of this number has this value.
+    MissingIf(u8, u64),
 }
 
 /// One entry of the list.
@@ -64,10 +66,17 @@ macro_rules! entries {
 
 /// What pthread_create asks of clone(2): a thread of this process and nothing else.
 const THREAD_FLAGS: u64 = 0x003d_0f00;
+const PR_SET_NAME: u64 = libc::PR_SET_NAME.cast_unsigned() as u64;
+const SIGABRT: u64 = libc::SIGABRT.cast_unsigned() as u64;
+const AF_UNIX: u64 = libc::AF_UNIX.cast_unsigned() as u64;
+const AF_INET: u64 = libc::AF_INET.cast_unsigned() as u64;
+const AF_INET6: u64 = libc::AF_INET6.cast_unsigned() as u64;
+const AF_NETLINK: u64 = libc::AF_NETLINK.cast_unsigned() as u64;
+const FIONBIO: u64 = libc::FIONBIO;
 /// linux/fs.h, `_IOWR('f', 16, struct pm_scan_arg)`.
 const PAGEMAP_SCAN: u64 = 0xc060_6610;
 
-use Fate::{Kept, KeptIf, Missing};
+use Fate::{Kept, KeptIf, Missing, MissingIf};
 
 /// The list. Whoever adds to it says why; a test finds what nobody uses.
 pub const ENTRIES: &[Entry] = entries! {
@@ -77,26 +86,33 @@ pub const ENTRIES: &[Entry] = entries! {
     All Kept, "descriptors are closed": SYS_close;
     All Kept, "memory of the allocator, of guests and of compiled code": SYS_mmap SYS_munmap SYS_mprotect SYS_madvise SYS_mremap SYS_brk;
     All Kept, "locks, condition variables, the end of a thread": SYS_futex;
-    All Kept, "the sender's, the guest's and the compiler's threads": SYS_set_robust_list SYS_rseq SYS_sigaltstack SYS_rt_sigprocmask SYS_prctl SYS_sched_getaffinity SYS_sched_yield SYS_gettid;
+    All Kept, "the sender's, the guest's and the compiler's threads": SYS_set_robust_list SYS_rseq SYS_sigaltstack SYS_rt_sigprocmask SYS_sched_getaffinity SYS_sched_yield SYS_gettid;
+    All KeptIf(0, PR_SET_NAME), "threads have names": SYS_prctl;
     All KeptIf(0, THREAD_FLAGS), "threads of this process, never another process": SYS_clone;
     All Missing, "the C library tries this first, and its flags lie where no filter sees them": SYS_clone3;
     All Kept, "handlers of faults in guests, and the way back from them": SYS_rt_sigaction SYS_rt_sigreturn;
     All Kept, "the end of a thread and of the process": SYS_exit SYS_exit_group;
+    All Kept, "abort(3) asks who it is": SYS_getpid;
+    All KeptIf(2, SIGABRT), "abort(3) of this process, which has no other in its namespace": SYS_tgkill;
     All Kept, "seeds of hash tables, random numbers of guests": SYS_getrandom;
     All Kept, "lengths of files": SYS_statx SYS_fstat;
     All Kept, "descriptors are duplicated, their flags read and set": SYS_fcntl;
-    All Kept, "the runtime of guests' waits": SYS_epoll_wait SYS_epoll_ctl;
     All Kept, "clocks where the kernel's page for them doesn't do": SYS_clock_gettime;
     Compile Missing, "threads ask how many CPUs a cgroup leaves them, and do without": SYS_openat;
     Run Kept, "guests open files below their folders": SYS_openat SYS_openat2;
-    Run Kept, "guests look at, make, move and remove files": SYS_newfstatat SYS_mkdirat SYS_unlinkat SYS_renameat SYS_linkat SYS_symlinkat SYS_readlinkat SYS_utimensat SYS_ftruncate SYS_fallocate SYS_fsync SYS_fdatasync SYS_fchmod;
-    Run Kept, "guests read and write at positions": SYS_pread64 SYS_pwrite64 SYS_readv SYS_writev SYS_preadv SYS_pwritev SYS_lseek SYS_fadvise64;
+    Run Kept, "guests look at, make, move and remove files": SYS_newfstatat SYS_mkdirat SYS_unlinkat SYS_renameat SYS_linkat SYS_symlinkat SYS_readlinkat SYS_utimensat SYS_ftruncate SYS_fsync SYS_fdatasync;
+    Run Kept, "guests read and write at positions, and append": SYS_pread64 SYS_pwrite64 SYS_pwritev2 SYS_lseek SYS_fadvise64;
     Run Kept, "guests list folders, and so does the cleaning after them": SYS_getdents64;
     Run Kept, "folders become a guest's by way of the working folder": SYS_fchdir;
-    Run Kept, "guests sleep and wait": SYS_clock_nanosleep SYS_ppoll;
-    Run Kept, "the runtime of guests' waits": SYS_epoll_create1 SYS_eventfd2;
+    Run Kept, "folders that may be entered, where the kernel has no openat2": SYS_faccessat SYS_faccessat2;
+    Run Kept, "guests sleep, and wait for what else they may": SYS_clock_nanosleep SYS_epoll_wait SYS_epoll_ctl;
     Run Kept, "resolutions of clocks": SYS_clock_getres;
-    Network Kept, "sockets of guests": SYS_socket SYS_connect SYS_bind SYS_listen SYS_accept4 SYS_getsockname SYS_getpeername SYS_setsockopt SYS_getsockopt SYS_shutdown SYS_recvfrom SYS_sendmsg SYS_sendmmsg SYS_poll SYS_ioctl SYS_uname;
+    Network KeptIf(0, AF_INET), "sockets of guests": SYS_socket;
+    Network KeptIf(0, AF_INET6), "sockets of guests": SYS_socket;
+    Network MissingIf(0, AF_UNIX), "name lookup asks a daemon first, and does without": SYS_socket;
+    Network MissingIf(0, AF_NETLINK), "name lookup asks which addresses there are, and does without": SYS_socket;
+    Network KeptIf(1, FIONBIO), "sockets that don't block": SYS_ioctl;
+    Network Kept, "what guests do with sockets": SYS_connect SYS_bind SYS_listen SYS_accept4 SYS_getsockname SYS_getpeername SYS_setsockopt SYS_getsockopt SYS_shutdown SYS_recvfrom SYS_writev SYS_sendmmsg SYS_poll SYS_uname;
 };
 
 /// The calls that a process may make on its `/proc/self/pagemap`, opened before it was enclosed.
@@ -131,29 +147,31 @@ pub(crate) fn confine(purpose: Purpose, network: bool, pagemap: Option<RawFd>) -
     Ok(())
 }
 
+/// Without a rule a system call matches whatever its arguments are.
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
 /// The filter that lets through what is listed, and the one that makes what shall fail fail.
 fn filters(
     purpose: Purpose,
     network: bool,
     pagemap: Option<RawFd>,
 ) -> Result<(BpfProgram, BpfProgram), seccompiler::BackendError> {
-    let mut kept: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
-    let mut failing = BTreeMap::new();
+    let (mut kept, mut failing) = (Rules::new(), Rules::new());
     for entry in entries_of(purpose, network) {
-        let rules = match entry.fate {
-            Kept => Vec::new(),
-            KeptIf(argument, value) => vec![SeccompRule::new(vec![condition(argument, SeccompCmpOp::Eq, value)?])?],
-            Missing => {
-                failing.insert(entry.number, Vec::new());
-                Vec::new()
+        let rule = match entry.fate {
+            Kept | Missing => None,
+            KeptIf(argument, value) | MissingIf(argument, value) => {
+                Some(SeccompRule::new(vec![condition(argument, SeccompCmpOp::Eq, value)?])?)
             }
         };
-        kept.insert(entry.number, rules);
+        if matches!(entry.fate, Missing | MissingIf(..)) {
+            failing.entry(entry.number).or_default().extend(rule.clone());
+        }
+        // Of two filters the stricter one decides: what shall only fail must not be the end.
+        kept.entry(entry.number).or_default().extend(rule);
     }
-    if let Some(pagemap) = pagemap
-        && !kept.contains_key(&libc::SYS_ioctl)
-    {
-        kept.insert(libc::SYS_ioctl, vec![pagemap_rule(pagemap)?]);
+    if let Some(pagemap) = pagemap {
+        kept.entry(libc::SYS_ioctl).or_default().push(pagemap_rule(pagemap)?);
     }
     let architecture: TargetArch = std::env::consts::ARCH.try_into()?;
     let kept = SeccompFilter::new(kept, SeccompAction::KillProcess, SeccompAction::Allow, architecture)?;

@@ -126,13 +126,24 @@ impl WorkerProcess {
         self.set_limit(Resource::Cpu, new)
     }
 
-    /// Bounds the memory that the process writes to: what it allocates and what guests get, not what
-    /// is only reserved.
+    /// Memory that the process may write to as it is mapped now, bytes: what it allocated and what
+    /// guests got, not what is only reserved.
     ///
     /// # Errors
     /// The process has ended.
-    pub fn limit_data(&self, bytes: Option<u64>) -> io::Result<()> {
-        self.set_limit(Resource::Data, Rlimit { current: bytes, maximum: None })
+    pub fn data(&self) -> io::Result<u64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/statm", self.process.as_raw_nonzero()))?;
+        let pages = text.split(' ').nth(5).and_then(|pages| pages.parse::<u64>().ok());
+        let pages = pages.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?;
+        Ok(pages.saturating_mul(rustix::param::page_size() as u64))
+    }
+
+    /// Bounds [`data`](Self::data).
+    ///
+    /// # Errors
+    /// The process has ended.
+    pub fn limit_data(&self, bytes: u64) -> io::Result<()> {
+        self.set_limit(Resource::Data, Rlimit { current: Some(bytes), maximum: None })
     }
 
     fn set_limit(&self, resource: Resource, new: Rlimit) -> io::Result<()> {

@@ -4,6 +4,9 @@
 //! Time begins at the same moment in each run, moves by [`STEP`] whenever a clock is read, and jumps
 //! when a guest waits for it, so that nothing ever waits. Random numbers, secure or not, follow from
 //! the program, its arguments and its environment.
+//!
+//! What comes from outside stays what it is: the times, numbers and order of files in folders, the
+//! network, and a component that waits for a file and a clock at once may see either first.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

@@ -31,7 +31,6 @@ pub(crate) fn close(begin: &Begin<'_>, mut descriptors: Vec<OwnedFd>) -> io::Res
     if descriptors.len() != begin.read_only_folders.len() {
         return Err(missing());
     }
-    let same_folder = folder.as_ref().map(OwnedFd::try_clone).transpose()?;
     let wanted = Enclosure {
         purpose: match begin.purpose {
             Purpose::Compile => enclose::Purpose::Compile,
@@ -53,7 +52,7 @@ pub(crate) fn close(begin: &Begin<'_>, mut descriptors: Vec<OwnedFd>) -> io::Res
     let folders = folders.map(|(directory, read_only)| Folder { directory: directory.as_fd(), read_only: *read_only });
     let folders: Vec<Folder<'_>> = folders.collect();
     let enclosed = enclose(wanted, &folders)?;
-    Ok(Kept { scratch: enclosed.scratch.or(same_folder), folders: descriptors, walls: enclosed.walls })
+    Ok(Kept { scratch: enclosed.scratch, folders: descriptors, walls: enclosed.walls })
 }
 
 fn missing() -> io::Error {

@@ -39,7 +39,7 @@ pub(crate) fn ending(result: Result<(), Error>, refused_memory: bool, fuel_used:
     let own_code =
         error.downcast_ref().map(|ProcExit(code)| *code).or_else(|| error.downcast_ref().map(|I32Exit(code)| *code));
     // Languages say "out of memory" in their own ways: a trap, or an exit code of the runtime's.
-    if refused_memory && own_code != Some(0) {
+    if (refused_memory && own_code != Some(0)) || is_no_memory(&error) {
         return GuestEnding::Failed { exit_code: OUT_OF_MEMORY_CODE, reason: OUT_OF_MEMORY.to_owned() };
     }
     if let Some(code) = own_code {
@@ -51,6 +51,12 @@ pub(crate) fn ending(result: Result<(), Error>, refused_memory: bool, fuel_used:
     };
     let text = text.strip_prefix("wasm trap: ").unwrap_or(&text);
     GuestEnding::Failed { exit_code: TRAP_CODE, reason: format!("WasmTrap: {text}") }
+}
+
+/// Whether the kernel refused the memory of an instance, before or in place of our own limits. The error
+/// is of a crate that we don't name, and its text has the number.
+fn is_no_memory(error: &Error) -> bool {
+    error.root_cause().to_string().ends_with("(os error 12)")
 }
 
 fn exited(code: i32) -> GuestEnding {

@@ -6,9 +6,11 @@
 //! The crate deliberately knows no jobs and opens no path on a pool's behalf: programs and folders
 //! come as descriptors.
 //!
-//! Invariants: a guest reaches only its streams, clocks, random numbers and the folders it was
-//! given; nothing of an attempt is left for the next; compiled code is loaded only from where the
-//! pool's own cache put it; linkers are built once for an engine, never for an attempt.
+//! Invariants: a guest reaches only its streams, clocks, random numbers, the folders it was given and
+//! the network if it was granted; nothing of an attempt is left for the next; what needs the host's
+//! files is made before the jail closes, and no thread and no byte of a job's is there before; compiled
+//! code is loaded only from where the pool's own cache put it; linkers are built once for an engine,
+//! never for an attempt.
 
 mod cache;
 mod channel;

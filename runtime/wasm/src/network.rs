@@ -51,3 +51,47 @@ impl WasiHttpHooks for Requests {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use bytes::Bytes;
+    use http_body_util::{BodyExt as _, Empty};
+
+    use super::*;
+
+    fn ask(access: NetworkAccess, address: &str) -> Result<http::StatusCode, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed_unsync();
+            let request = http::Request::builder().uri(format!("http://{address}/")).body(body).unwrap();
+            let answer = Requests(access).send_request(request, None, Box::new(async { Ok(()) }));
+            let (response, finished) = Box::into_pin(answer).await?;
+            drop(finished);
+            Ok(response.status())
+        })
+    }
+
+    #[test]
+    fn requests_are_sent_where_the_network_is_granted_and_only_there() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        assert!(matches!(ask(NetworkAccess::None, &address), Err(Error::HttpRequestDenied)));
+        let server = std::thread::spawn(move || {
+            // The first to come is the one that was granted it.
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                request.extend(byte);
+            }
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+            request
+        });
+        assert_eq!(ask(NetworkAccess::Host, &address).unwrap(), http::StatusCode::NO_CONTENT);
+        assert!(server.join().unwrap().starts_with(b"GET / HTTP/1.1\r\n"));
+    }
+}

@@ -7,12 +7,15 @@ mod asynchronous;
 mod compiling;
 mod components;
 mod direct;
+mod drill;
 mod endings;
 mod folders;
 mod guests;
 mod hostile;
+mod network;
 mod node;
 mod profiles;
+mod random;
 mod usage;
 mod workers;
 
@@ -23,6 +26,17 @@ fn main() {
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     if has(node::WORKER_FLAG) {
         wasmbatch_wasm::worker_main();
+    }
+    if has(node::RECORDED_DRILL_FLAG) {
+        drill::install();
+        wasmbatch_wasm::worker_main_with(Some(drill::attack));
+    }
+    if has(node::RECORDED_FLAG) {
+        drill::install();
+        wasmbatch_wasm::worker_main();
+    }
+    if has(node::DRILL_FLAG) {
+        wasmbatch_wasm::worker_main_with(Some(drill::attack));
     }
     let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let wanted = |name: &str| match (filters.is_empty(), has("--exact")) {
@@ -40,6 +54,9 @@ fn main() {
         usage::TESTS,
         asynchronous::TESTS,
         hostile::TESTS,
+        drill::TESTS,
+        network::TESTS,
+        random::TESTS,
     ]
     .concat();
     if has("--list") {

@@ -17,6 +17,12 @@ use wasmbatch_executor::{
 };
 
 pub(crate) const WORKER_FLAG: &str = "--worker";
+/// Makes this binary a worker whose system calls are reported.
+pub(crate) const RECORDED_FLAG: &str = "--recorded-worker";
+/// Both.
+pub(crate) const RECORDED_DRILL_FLAG: &str = "--recorded-drill-worker";
+/// Makes this binary a worker in which native code of ours runs in place of guests.
+pub(crate) const DRILL_FLAG: &str = "--drill-worker";
 /// Far more than any test needs; reached only when something is broken.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -124,7 +130,8 @@ impl Node {
     }
 
     pub(crate) fn at(home: TempDir, adjust: impl FnOnce(&mut Options)) -> Self {
-        let command = vec![std::env::current_exe().unwrap().into(), WORKER_FLAG.into()];
+        let flag = if crate::drill::is_recording() { RECORDED_FLAG } else { WORKER_FLAG };
+        let command = vec![std::env::current_exe().unwrap().into(), flag.into()];
         let shared = tempfile::tempdir().unwrap();
         let mut options = Options::new(command, home.path().to_owned());
         options.allowed_mounts.push(shared.path().to_owned());
