@@ -113,6 +113,33 @@ DECLARES_LARGE_TABLE = module(before=section(TABLE, FUNCREF + b"\0" + number(9_0
 DECLARES_MANY_TABLES = module(before=section(TABLE, *[FUNCREF + b"\0" + number(90_000)] * 90))
 
 
+def many_instances(count, memories=b""):
+    """A command component made of so many instances of one module, each with a table and these memories."""
+    one = (
+        HEADER
+        + section(TYPE, b"\x60\0\x01\x7f")
+        + section(FUNCTION, b"\0")
+        + section(TABLE, FUNCREF + b"\0\x01")
+        + memories
+        + section(EXPORT, b"\x03run\0\0")
+        + section(CODE, body(b"\x41\0"))
+    )
+    return (
+        COMPONENT_HEADER
+        + raw_section(1, one)
+        + raw_section(2, number(count) + b"\0\0\0" * count)  # instances of module 0, without arguments
+        + section(6, b"\0\0\x01\0" + name("run"))  # alias: the core function of instance 0
+        + section(7, b"\x6a\0\0", b"\x40\0\0\0")  # types: result; function without parameters that gives it
+        + section(8, b"\0\0\0\0\x01")  # lift core function 0 as one of type 1
+        + section(5, b"\x01\x01\0" + name("run") + b"\x01\0")  # an instance that exports it
+        + section(11, b"\0" + name("wasi:cli/run@0.2.0") + b"\x05\0\0")  # and is exported
+    )
+
+
+MANY_INSTANCES = many_instances(900)
+MANY_MEMORIES = many_instances(900, section(MEMORY, b"\0\x01"))
+
+
 # ---------------------------------------------------------------------------------------------------
 # What is well formed and takes very much to compile
 

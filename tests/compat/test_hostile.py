@@ -104,6 +104,8 @@ GALLERY = [
     trap("tables", bombs.GROWS_TABLES, "WasmTrap: wasm unreachable instruction executed"),
     trap("a fill of 4 GiB", bombs.FILLS_EVERYTHING, "WasmTrap: out of bounds memory access"),
     trap("4 GiB declared", bombs.DECLARES_4_GIB, OUT_OF_MEMORY, code=137),
+    trap("many instances", bombs.MANY_INSTANCES, "WasmTrap: resource limit exceeded.*"),
+    trap("many memories", bombs.MANY_MEMORIES, "WasmTrap: resource limit exceeded.*"),
     trap("data beyond memory", bombs.DATA_BEYOND_MEMORY, "WasmTrap: out of bounds memory access"),
     trap("elements beyond a table", bombs.ELEMENTS_BEYOND_TABLE, "WasmTrap: undefined element.*"),
     trap("a read beyond memory", bombs.READS_BEYOND_MEMORY, "WasmTrap: out of bounds memory access"),
@@ -148,7 +150,14 @@ GALLERY = [
     # Paths and calls.
     Piece("escape", code=0, lines=("refused 772 reached 0",)),
     Piece("links", code=0, lines=("links 15", r"refused 1\d{3} reached 0")),
-    Piece("every-call", code=0, lines=(r"opened \d{2,}",)),
+    # A module of its own: should it be taken for an escape, only it is in quarantine.
+    Piece(
+        "every-call",
+        ("every-call",),
+        content=guest("hostile") + bombs.custom("copy", b""),
+        code=0,
+        lines=(r"opened \d{2,}",),
+    ),
     Piece("wild-calls", code=0, lines=("taken 0",)),
     Piece("wild-value", code=134, reason="WasmTrap: .*", lines=("asking",)),
     Piece("wild-pointer", code=134, reason="WasmTrap: Pointer out of bounds.*", lines=("pointing",)),
