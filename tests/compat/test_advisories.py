@@ -1,15 +1,14 @@
 """What we depend on against the security advisories that are known to concern it."""
 
 import re
-import sys
 
 import pytest
 
 from daemon import REPOSITORY
 
-if sys.version_info >= (3, 11):
+try:
     import tomllib
-else:
+except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
 KNOWN = tomllib.loads((REPOSITORY / "tests" / "advisories.toml").read_text())
