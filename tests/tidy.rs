@@ -51,12 +51,15 @@ const LICENCES: &[&str] = &[
     "CC0-1.0",
     "Unlicense",
     "BSL-1.0",
+    // Of data, not of code: the certificates that web servers are checked against.
+    "CDLA-Permissive-2.0",
 ];
 
 /// Crates of which two versions are linked, each with who is to blame.
 const DOUBLED: &[(&str, &str)] = &[
     ("cpufeatures", "rand, below wasmtime-wasi, is ahead of sha2"),
     ("embedded-io", "postcard offers both as options; neither is linked"),
+    ("getrandom", "ring, below rustls, lags behind"),
     ("hashbrown", "gimli, below Cranelift, lags behind indexmap"),
     ("io-lifetimes", "fs-set-times, below cap-primitives, lags behind"),
     ("miniz_oxide", "png compresses by the older one and inflates through flate2 by the newer"),

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use wasmbatch_core::Digest;
 
@@ -35,9 +35,9 @@ impl Quarantine {
             let file = file?;
             let digest = file.file_name().to_str().and_then(|name| format!("sha256:{name}").parse::<Digest>().ok());
             let Some(digest) = digest else { continue };
-            let text = fs::read_to_string(file.path())?;
-            let (since, reason) = text.split_once('\n').unwrap_or(("0", &text));
-            entries.insert(digest, Entry { since: since.parse().unwrap_or(0), reason: reason.trim_end().to_owned() });
+            let since = since(&File::open(file.path())?)?;
+            let reason = fs::read_to_string(file.path())?.trim_end().to_owned();
+            entries.insert(digest, Entry { since, reason });
         }
         Ok(Self { folder: folder.to_owned(), entries: Mutex::new(entries) })
     }
@@ -61,24 +61,25 @@ impl Quarantine {
 
     /// Locks a module away. It is locked away in memory even if the file can't be written.
     pub(crate) fn add(&self, digest: Digest, reason: &str) -> io::Result<()> {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let since = u64::try_from(since).unwrap_or(u64::MAX);
         let mut entries = self.lock();
         if entries.contains_key(&digest) {
             return Ok(());
         }
-        entries.insert(digest, Entry { since, reason: reason.to_owned() });
-        let oldest = (entries.len() > MOST).then(|| entries.iter().min_by_key(|(_, entry)| entry.since));
-        if let Some(Some((oldest, _))) = oldest {
-            let oldest = *oldest;
+        entries.insert(digest, Entry { since: 0, reason: reason.to_owned() });
+        let mut file = File::create(self.path(&digest))?;
+        writeln!(file, "{reason}")?;
+        file.sync_all()?;
+        File::open(&self.folder)?.sync_all()?;
+        if let Some(entry) = entries.get_mut(&digest) {
+            entry.since = since(&file)?;
+        }
+        if entries.len() > MOST
+            && let Some(oldest) = entries.iter().min_by_key(|(_, entry)| entry.since).map(|(oldest, _)| *oldest)
+        {
             entries.remove(&oldest);
             fs::remove_file(self.path(&oldest))?;
         }
-        drop(entries);
-        let mut file = File::create(self.path(&digest))?;
-        writeln!(file, "{since}\n{reason}")?;
-        file.sync_all()?;
-        File::open(&self.folder)?.sync_all()
+        Ok(())
     }
 
     pub(crate) fn release(&self, digest: &Digest) -> io::Result<bool> {
@@ -99,6 +100,12 @@ impl Quarantine {
     }
 }
 
+/// When a file was written, in milliseconds of Unix time: the file system's word, not the caller's.
+fn since(file: &File) -> io::Result<u64> {
+    let written = file.metadata()?.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(u64::try_from(written.as_millis()).unwrap_or(u64::MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +121,7 @@ mod tests {
         let reopened = Quarantine::open(home.path()).unwrap();
         assert_eq!(reopened.reason(&digest).unwrap(), "signal 31");
         assert_eq!(reopened.list(), quarantine.list());
+        assert!(reopened.list()[0].since > 0);
         assert!(reopened.release(&digest).unwrap());
         assert!(!reopened.release(&digest).unwrap());
         assert!(Quarantine::open(home.path()).unwrap().list().is_empty());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wasmbatch_core::{Digest, Ending, Usage};
-use wasmbatch_jail::privilege::{EXIT_ABORTED, EXIT_CPU_TIME};
+use wasmbatch_jail::privilege::EXIT_ABORTED;
 use wasmbatch_jail::{Cgroup, Killer, ProcessEnd, Scratch, WorkerProcess, socket};
 
 use crate::cache::Compiled;
@@ -21,8 +21,10 @@ use crate::spec::{AttemptSpec, EngineProfile, ModuleKind, MountSource, NetworkAc
 
 /// How long a worker may take to say hello, and from being handed a program to its start.
 const START_LIMIT: Duration = Duration::from_secs(120);
-/// How often a reader that waits for a start looks at the clock.
+/// How often a reader that waits looks at the clocks, at least.
 const TICK: Duration = Duration::from_secs(5);
+/// And at most.
+const LEAST_TICK: Duration = Duration::from_millis(20);
 
 /// What a worker is made for. Attempts of one kind may share a worker, one after the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +73,11 @@ pub(crate) struct Worker {
     kind: WorkerKind,
     /// Attempts that it was given.
     attempts: u32,
-    /// Its CPU time is bounded for good, or it was begun with folders of one attempt.
+    /// CPU time of the process at which it is ended.
+    cpu_bound: Option<Duration>,
+    /// How long a read waits before it looks at the clocks.
+    tick: Duration,
+    /// It was begun with folders of one attempt.
     spent: bool,
 }
 
@@ -144,6 +150,9 @@ pub(crate) enum Violation {
     Protocol,
     #[error("nothing came in time")]
     Late,
+    /// Not of the worker: its attempt has had its CPU time.
+    #[error("its CPU time is used up")]
+    CpuTime,
 }
 
 /// Memory of a worker beyond what its attempts are granted: its own, the engine's, what it holds on a
@@ -175,6 +184,8 @@ impl Worker {
             loaded: Vec::new(),
             kind: kind.clone(),
             attempts: 0,
+            cpu_bound: None,
+            tick: TICK,
             spent,
         };
         // By its own bound only once its engine has reserved what it needs.
@@ -221,7 +232,11 @@ impl Worker {
             Some(_) | None => {
                 // The engine keeps what earlier guests had mapped, if not what they wrote.
                 let own = self.process.data()?;
-                self.process.limit_data(own.saturating_add(bytes))
+                match self.process.limit_data(own.saturating_add(bytes)) {
+                    // Some containers' root may not bound others. That there is no bound was told at start.
+                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+                    limited => limited,
+                }
             }
         }
     }
@@ -309,9 +324,16 @@ impl Worker {
                 }
             }
             Ok(None) => {
-                let Crash { ending, why, suspicion } = self.crashed(kills, ready.spec.cpu_limit);
+                let Crash { ending, why, suspicion } = self.crashed(kills);
                 let usage = self.usage_of_dead(cpu_time(self));
                 Outcome::Lost(Loss { ending, usage, why, suspicion })
+            }
+            Err(Violation::CpuTime) => {
+                self.autopsy();
+                let seconds = ready.spec.cpu_limit.unwrap_or_default().as_secs();
+                let reason = format!("CpuTimeExceeded: more than {seconds} seconds of CPU time");
+                let (ending, usage) = (Ending::Failed { exit_code: 137, reason }, self.usage_of_dead(cpu_time(self)));
+                Outcome::Lost(Loss { ending, usage, why: Violation::CpuTime.to_string(), suspicion: None })
             }
             Err(violation) => {
                 let reason = format!("WorkerCrashed: {}", matchable(&violation.to_string()));
@@ -340,9 +362,12 @@ impl Worker {
         if let Some(cgroup) = &mut self.cgroup {
             cgroup.limit_cpu(spec.cpu_thousandths)?;
         }
-        if let Some(limit) = spec.cpu_limit {
-            self.process.limit_cpu_time(Some(used.saturating_add(limit)))?;
-            self.spent = true;
+        self.cpu_bound = spec.cpu_limit.map(|limit| used.saturating_add(limit));
+        // A guest has one thread, which uses no more time than passes.
+        let tick = spec.cpu_limit.map_or(TICK, |limit| (limit / 8).clamp(LEAST_TICK, TICK));
+        if self.tick != tick {
+            socket::set_receive_timeout(&self.socket, tick)?;
+            self.tick = tick;
         }
         Ok(())
     }
@@ -428,7 +453,7 @@ impl Worker {
 
     /// How an attempt ended whose worker went away. `kills`: how often the kernel had killed for want
     /// of memory before.
-    fn crashed(&mut self, kills: u64, cpu_limit: Option<Duration>) -> Crash {
+    fn crashed(&mut self, kills: u64) -> Crash {
         let (end, stderr) = self.autopsy();
         let killed = self.cgroup.as_ref().map_or(0, Cgroup::memory_kills) > kills;
         let out_of_memory = killed || stderr.contains(ALLOCATION_FAILED);
@@ -436,10 +461,6 @@ impl Worker {
         let (ending, suspicion) = match end {
             Some(ProcessEnd::Signalled(9) | ProcessEnd::Exited(EXIT_ABORTED)) if out_of_memory => {
                 (failed(137, OUT_OF_MEMORY.to_owned()), None)
-            }
-            Some(ProcessEnd::Exited(EXIT_CPU_TIME)) if cpu_limit.is_some() => {
-                let seconds = cpu_limit.unwrap_or_default().as_secs();
-                (failed(137, format!("CpuTimeExceeded: more than {seconds} seconds of CPU time")), None)
             }
             Some(ProcessEnd::Signalled(signal)) => {
                 let code = u8::try_from(128 + signal).unwrap_or(255);
@@ -499,9 +520,13 @@ impl Worker {
 
     /// The next frame, `None` at the end. With a deadline, [`Violation::Late`] some seconds after it.
     fn next_frame(&mut self, deadline: Option<Instant>) -> Result<Option<FromWorker<'_>>, Violation> {
-        let socket = self.socket.as_fd();
+        let (socket, process, cpu_bound) = (self.socket.as_fd(), &self.process, self.cpu_bound);
+        let has_cpu_time = || cpu_bound.is_none_or(|bound| process.cpu_time().is_none_or(|used| used < bound));
         let content = self.reader.next(|buffer| {
             loop {
+                if !has_cpu_time() {
+                    return Err(io::ErrorKind::QuotaExceeded.into());
+                }
                 match socket::receive_bytes(socket, buffer) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -519,6 +544,7 @@ impl Worker {
             // A worker that is killed in the midst of a frame went away like any other.
             Ok(None) | Err(FrameError::Truncated) => Ok(None),
             Err(FrameError::Io(error)) if error.kind() == io::ErrorKind::TimedOut => Err(Violation::Late),
+            Err(FrameError::Io(error)) if error.kind() == io::ErrorKind::QuotaExceeded => Err(Violation::CpuTime),
             Err(error) => Err(error.into()),
         }
     }

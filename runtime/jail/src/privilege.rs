@@ -12,9 +12,6 @@ use rustix::thread::{
 
 /// Capabilities are numbered from 0; the kernel refuses the first that it doesn't know.
 const MOST_CAPABILITIES: libc::c_ulong = 64;
-/// Exit code of a process whose CPU time is used up: 128 and the number of SIGXCPU, as a shell would
-/// say it.
-pub const EXIT_CPU_TIME: i32 = 152;
 /// Exit code of a process that gives up by abort(3): 128 and the number of SIGABRT. The first process of
 /// a namespace has no signal that ends it unless it handles that.
 pub const EXIT_ABORTED: i32 = 134;
@@ -106,23 +103,18 @@ pub(crate) fn offer_to_oom_killer() -> io::Result<()> {
     std::fs::write("/proc/self/oom_score_adj", OOM_SCORE)
 }
 
-/// Lets a file that gets too long be an error for whoever writes; used up CPU time and abort(3) an exit
-/// code.
+/// Lets a file that gets too long be an error for whoever writes, and abort(3) an exit code.
 pub(crate) fn handle_signals() -> io::Result<()> {
     set_handler(libc::SIGXFSZ, libc::SIG_IGN)?;
-    for signal in [libc::SIGXCPU, libc::SIGABRT] {
-        let handler: extern "C" fn(libc::c_int) = end_by_signal;
-        set_handler(signal, handler as *const () as libc::sighandler_t)?;
-    }
-    Ok(())
+    let handler: extern "C" fn(libc::c_int) = end_by_abort;
+    set_handler(libc::SIGABRT, handler as *const () as libc::sighandler_t)
 }
 
-extern "C" fn end_by_signal(signal: libc::c_int) {
-    let code = if signal == libc::SIGXCPU { EXIT_CPU_TIME } else { EXIT_ABORTED };
+extern "C" fn end_by_abort(_: libc::c_int) {
     #[expect(unsafe_code, reason = "the only thing that a handler may do here")]
     // SAFETY: it ends the process and nothing else.
     unsafe {
-        libc::_exit(code)
+        libc::_exit(EXIT_ABORTED)
     }
 }
 

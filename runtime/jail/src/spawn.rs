@@ -114,18 +114,6 @@ impl WorkerProcess {
         }
     }
 
-    /// Sets the CPU time at which the process is told to end itself; a second later it is killed.
-    /// Counted from its beginning, in whole seconds rounded up. `None` takes the bound away, as far as
-    /// the host lets us.
-    ///
-    /// # Errors
-    /// The process has ended, or there was a lower bound before that this host doesn't let us raise.
-    pub fn limit_cpu_time(&self, limit: Option<Duration>) -> io::Result<()> {
-        let seconds = limit.map(|limit| limit.as_secs() + u64::from(limit.subsec_nanos() > 0));
-        let new = Rlimit { current: seconds, maximum: seconds.map(|seconds| seconds + 1) };
-        self.set_limit(Resource::Cpu, new)
-    }
-
     /// Memory that the process may write to as it is mapped now, bytes: what it allocated and what
     /// guests got, not what is only reserved.
     ///
@@ -141,17 +129,13 @@ impl WorkerProcess {
     /// Bounds [`data`](Self::data).
     ///
     /// # Errors
-    /// The process has ended.
+    /// The process has ended, or is another user's and this one may not bound those.
     pub fn limit_data(&self, bytes: u64) -> io::Result<()> {
-        self.set_limit(Resource::Data, Rlimit { current: Some(bytes), maximum: None })
-    }
-
-    fn set_limit(&self, resource: Resource, new: Rlimit) -> io::Result<()> {
         if self.end.is_some() {
             return Err(io::ErrorKind::NotFound.into());
         }
         // It isn't reaped, so the number is still its own.
-        prlimit(Some(self.process), resource, new)?;
+        prlimit(Some(self.process), Resource::Data, Rlimit { current: Some(bytes), maximum: None })?;
         Ok(())
     }
 }

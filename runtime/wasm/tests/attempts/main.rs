@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "all of this binary is tests")]
 
 mod asynchronous;
+mod bounds;
 mod compiling;
 mod components;
 mod direct;
@@ -55,6 +56,7 @@ fn main() {
         asynchronous::TESTS,
         hostile::TESTS,
         drill::TESTS,
+        bounds::TESTS,
         network::TESTS,
         random::TESTS,
     ]

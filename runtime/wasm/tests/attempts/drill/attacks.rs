@@ -298,11 +298,11 @@ fn fill_bytes() -> String {
         while file.write_all(&block[..4096]).is_ok() {
             written += 4096;
         }
-        // SAFETY: as above.
         let number = open_at(-100, name, 0o101);
         if number < 0 {
             break;
         }
+        // SAFETY: as above.
         file = unsafe { File::from_raw_fd(i32::try_from(number).unwrap()) };
     }
     let error = file.write_all(&block).unwrap_err();
@@ -379,25 +379,24 @@ fn pagemap() -> String {
     let page = vec![1_u8; 8192];
     let start = (page.as_ptr() as u64 + 4095) & !4095;
     let mut regions = [0_u64; 3 * 4];
-    for number in open_descriptors().into_iter().filter(|number| *number > 2 && is_regular(*number)) {
-        let scan = Scan {
-            size: size_of::<Scan>() as u64,
-            flags: 0,
-            start,
-            end: start + 4096,
-            walk_end: 0,
-            vec: ptr::addr_of_mut!(regions) as u64,
-            vec_len: 4,
-            max_pages: 0,
-            category_inverted: 0,
-            category_mask: 0,
-            category_anyof_mask: 8,
-            return_mask: 8,
-        };
-        // Any other descriptor than the engine's ends the process here, which the test sees.
-        // SAFETY: the request is valid for reading and writing, as is what it points to.
-        let found = unsafe { libc::syscall(libc::SYS_ioctl, number, 0xc060_6610_u64, &raw const scan) };
-        return if found == 1 { "none".to_owned() } else { format!("{found} {}", name_of(found)) };
-    }
-    "no pagemap".to_owned()
+    // The engine opened it before anything else. With any other descriptor the process ends here.
+    let pagemap = open_descriptors().into_iter().find(|number| *number > 2 && is_regular(*number));
+    let Some(pagemap) = pagemap else { return "no pagemap".to_owned() };
+    let scan = Scan {
+        size: size_of::<Scan>() as u64,
+        flags: 0,
+        start,
+        end: start + 4096,
+        walk_end: 0,
+        vec: ptr::addr_of_mut!(regions) as u64,
+        vec_len: 4,
+        max_pages: 0,
+        category_inverted: 0,
+        category_mask: 0,
+        category_anyof_mask: 8,
+        return_mask: 8,
+    };
+    // SAFETY: the request is valid for reading and writing, as is what it points to.
+    let found = unsafe { libc::syscall(libc::SYS_ioctl, pagemap, 0xc060_6610_u64, &raw const scan) };
+    if found == 1 { "none".to_owned() } else { format!("{found} {}", name_of(found)) }
 }
