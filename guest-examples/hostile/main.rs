@@ -28,6 +28,7 @@ fn main() {
         ["grow"] => memory::grow(),
         ["grow-and-go-on"] => memory::grow_and_go_on(),
         ["fill-for-ever"] => memory::fill_for_ever(),
+        ["fill-both"] => memory::fill_both(),
         ["copy-for-ever"] => memory::copy_for_ever(),
         ["recurse"] => memory::recurse(),
 

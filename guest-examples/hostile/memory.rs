@@ -2,7 +2,7 @@
 
 use core::arch::wasm32::{memory_grow, memory_size, unreachable};
 
-use crate::Ends;
+use crate::{Ends, files};
 
 /// Grows the memory until it is refused, and says by how many pages.
 fn take_all() -> usize {
@@ -46,6 +46,13 @@ pub fn fill_for_ever() -> Ends {
         std::hint::black_box(&mut *all).fill(byte);
     }
     None
+}
+
+/// Memory and the scratch folder, both to their last byte.
+pub fn fill_both() -> Ends {
+    let all = everything();
+    std::hint::black_box(&mut *all).fill(1);
+    files::fill_scratch()
 }
 
 pub fn copy_for_ever() -> Ends {

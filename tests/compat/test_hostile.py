@@ -114,6 +114,13 @@ GALLERY = [
     trap("a division by zero", bombs.DIVIDES_BY_ZERO, "WasmTrap: integer divide by zero"),
     # Files.
     Piece("fill-scratch", code=0, lines=("large 1073741824 fbig", "larger 0 nospc"), wall=QUOTA),
+    Piece(
+        "fill-both",
+        code=0,
+        lines=("large 1073741824 fbig", "larger 0 nospc"),
+        container={"memory": "256"},
+        wall=QUOTA,
+    ),
     Piece("many-files", code=0, lines=(r"files 65\d\d\d nospc",), wall=QUOTA),
     Piece("many-names", code=0, lines=("names 65535 nospc", "listed 65538"), wall=QUOTA),
     Piece("list-for-ever", lines=("listing",)),
