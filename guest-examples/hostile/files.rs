@@ -31,13 +31,16 @@ fn tell(what: &str, (count, refusal): (u64, Option<Refusal>)) {
 
 /// One file, as long as it gets, and another behind it.
 pub fn fill_scratch() -> Ends {
-    // From the program itself: there may be no memory left.
-    static MEBIBYTE: [u8; 1 << 20] = [0; 1 << 20];
+    fill_with(&vec![0x5a; 1 << 20])
+}
+
+/// The same where no memory is left.
+pub fn fill_with(mebibyte: &[u8]) -> Ends {
     for name in ["large", "larger"] {
         let file = create(name).expect("there is room for two files");
         let mut at = 0;
         let filled = until_refused(1 << 20, |_| {
-            let written = wasi::write_at(file, &MEBIBYTE, at)?;
+            let written = wasi::write_at(file, mebibyte, at)?;
             at += i64::try_from(written).expect("a small number");
             Ok(())
         });

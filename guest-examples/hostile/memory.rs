@@ -50,9 +50,9 @@ pub fn fill_for_ever() -> Ends {
 
 /// Memory and the scratch folder, both to their last byte.
 pub fn fill_both() -> Ends {
-    let all = everything();
-    std::hint::black_box(&mut *all).fill(1);
-    files::fill_scratch()
+    let mebibyte = vec![0x5a; 1 << 20];
+    std::hint::black_box(everything()).fill(1);
+    files::fill_with(&mebibyte)
 }
 
 pub fn copy_for_ever() -> Ends {
