@@ -2,7 +2,7 @@
 //! guest, compiled for the machine what that guest is compared with.
 
 /// Does the work `rounds` times and gives a number that depends on all of it.
-pub fn work(rounds: u32) -> u64 {
+pub(crate) fn work(rounds: u32) -> u64 {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut sum = 0_u64;
     for round in 0..rounds {
