@@ -116,7 +116,7 @@ impl Controller {
     ) -> Result<Self, StartError> {
         let Options { data_dir, node, allowed_mounts, job_network, inbox_capacity, keep_finished } = options;
         let unusable = |source| StartError::DataDir { path: data_dir.clone(), source };
-        std::fs::create_dir_all(&data_dir).map_err(unusable)?;
+        make_private_folder(&data_dir).map_err(unusable)?;
         let store = Arc::new(Store::open(&data_dir.join("wasmbatch.redb"))?);
         let logs = Arc::new(LogStore::open(&data_dir.join("logs")).map_err(unusable)?);
         let (modules, compilations) = Modules::open(&data_dir).map_err(unusable)?;
@@ -351,4 +351,17 @@ fn first_start() -> Vec<Command> {
         Command::CreateComputeEnvironment { environment: Box::new(environment), tags: Tags::default() },
         Command::CreateJobQueue { queue: Box::new(queue), tags: Tags::default() },
     ]
+}
+
+/// Makes a folder that nobody else may look into, unless there is one already: what jobs are given and
+/// say lies in it.
+fn make_private_folder(folder: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    if let Some(parent) = folder.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    match std::fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
 }

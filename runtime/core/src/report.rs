@@ -44,9 +44,9 @@ pub struct Usage {
     pub peak_memory_bytes: u64,
     /// wasmtime fuel, where it was counted.
     pub fuel: Option<u64>,
-    /// Bytes read from files and sockets.
+    /// Bytes read from files. Sockets are not counted.
     pub read_bytes: u64,
-    /// Bytes written to files, outputs and sockets.
+    /// Bytes written to files and outputs. Sockets are not counted.
     pub written_bytes: u64,
 }
 

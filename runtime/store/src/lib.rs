@@ -66,11 +66,15 @@ impl ReadError {
     }
 }
 
+/// How often and after what pause a database in use is tried again: two seconds in all.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+
 impl Store {
     /// Opens the database at `path`, creating it where there is none.
     ///
     /// # Errors
-    /// It is in use, of another format, or can't be read.
+    /// It is in use and stays so for two seconds, of another format, or can't be read.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         if !path.exists() {
             create(path)?;
@@ -79,10 +83,20 @@ impl Store {
     }
 
     fn open_file(path: &Path) -> Result<Self, OpenError> {
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(|error| match error {
-            redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse,
-            other => OpenError::Database(Box::new(other)),
-        })?;
+        let mut tries = 0;
+        let database = loop {
+            match Database::builder().set_cache_size(CACHE_BYTES).create(path) {
+                Ok(database) => break database,
+                // A process that was killed a moment ago may have been beginning another, which has
+                // its open files until it has ended too.
+                Err(redb::DatabaseError::DatabaseAlreadyOpen) if tries < LOCK_TRIES => {
+                    tries += 1;
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                Err(redb::DatabaseError::DatabaseAlreadyOpen) => return Err(OpenError::InUse),
+                Err(other) => return Err(OpenError::Database(Box::new(other))),
+            }
+        };
         let store = Self { database };
         store.check_format()?;
         Ok(store)

@@ -26,7 +26,20 @@ pub fn measure(wasm: &[u8], rounds: u32) -> Result<Duration, String> {
     measured.map_err(|Fault(reason)| reason)
 }
 
+/// Runs a core module once with one argument, compiled before the clock starts.
+///
+/// # Errors
+/// As [`measure`].
+pub fn measure_once(wasm: &[u8], argument: &str) -> Result<Duration, String> {
+    let measured = beside(|| run(wasm, 1, &["program", argument])).map_err(|error| error.to_string())?;
+    measured.map_err(|Fault(reason)| reason)
+}
+
 fn run_rounds(wasm: &[u8], rounds: u32) -> Result<Duration, Fault> {
+    run(wasm, rounds, &["program"])
+}
+
+fn run(wasm: &[u8], rounds: u32, arguments: &[&str]) -> Result<Duration, Fault> {
     let failed = |error| Fault::of("the floor", &error);
     let hosts = Hosts::new(EngineProfile::Plain).map_err(failed)?;
     let module = Module::from_binary(&hosts.pooled.engine, wasm).map_err(failed)?;
@@ -35,7 +48,7 @@ fn run_rounds(wasm: &[u8], rounds: u32) -> Result<Duration, Fault> {
     };
     let begun = Instant::now();
     for _ in 0..rounds {
-        let wasi = WasiCtxBuilder::new().arg("program").stdout(MemoryOutputPipe::new(65_536)).build_p1();
+        let wasi = WasiCtxBuilder::new().args(arguments).stdout(MemoryOutputPipe::new(65_536)).build_p1();
         let mut store =
             Store::new(&hosts.pooled.engine, ModuleState { wasi, limits: Limits::new(u64::MAX), time: None });
         let running = instance.instantiate(&mut store).map_err(failed)?;

@@ -1,7 +1,8 @@
-//! `cargo bench -p wasmbatch-bench`: no-op and hello through the pool and through bare wasmtime, then
+//! `cargo bench -p wasmbatch-bench`: no-op and hello through the pool and through bare wasmtime, what the
+//! jail and metering cost, then
 //! a whole node over HTTP.
 
-use wasmbatch_bench::{attempts, node};
+use wasmbatch_bench::{attempts, jail, node};
 
 #[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 fn main() -> anyhow::Result<()> {
@@ -16,6 +17,7 @@ fn main() -> anyhow::Result<()> {
     for figures in attempts::measure()? {
         println!("{figures}");
     }
+    println!("{}", jail::measure()?);
     println!("{}", node::measure()?);
     Ok(())
 }

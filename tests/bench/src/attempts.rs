@@ -108,12 +108,12 @@ fn measure_guest(home: &Path, guest: &'static str, wasm: &[u8]) -> Result<Figure
     Ok(Figures { guest, floor: median(floor), alone: median(alone), together: median(together), workers })
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
+pub(crate) fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times[times.len() / 2]
 }
 
-struct Bench {
+pub(crate) struct Bench {
     pool: WorkerPool,
     ends: Mutex<Receiver<Ending>>,
     digest: Digest,
@@ -121,7 +121,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn start(home: &Path, wasm: &[u8], workers: usize) -> Result<Self> {
+    pub(crate) fn start(home: &Path, wasm: &[u8], workers: usize) -> Result<Self> {
         let command = vec![std::env::current_exe()?.into(), WORKER_FLAG.into()];
         let mut options = Options::new(command, home.to_owned());
         (options.max_workers, options.warm_workers) = (workers, workers);
@@ -134,8 +134,14 @@ impl Bench {
     }
 
     fn begin(&mut self) {
+        let spec = self.spec();
+        self.pool.start(spec);
+    }
+
+    /// The next attempt, as plain as may be.
+    pub(crate) fn spec(&mut self) -> AttemptSpec {
         self.next += 1;
-        self.pool.start(AttemptSpec {
+        AttemptSpec {
             attempt: AttemptId { job: JobId::from_bytes([1; 16]), number: 1, generation: self.next, member: 0 },
             program: Program::Stored { digest: self.digest },
             arguments: vec!["program".to_owned()],
@@ -150,7 +156,13 @@ impl Bench {
             scratch: ScratchLimits::default(),
             network: NetworkAccess::None,
             trust_domain: "default".to_owned(),
-        });
+        }
+    }
+
+    /// Runs one attempt to its end, which must be a success.
+    pub(crate) fn run(&mut self, spec: AttemptSpec) -> Result<()> {
+        self.pool.start(spec);
+        self.end()
     }
 
     fn end(&self) -> Result<()> {

@@ -8,4 +8,5 @@ pub mod arrays;
 pub mod attempts;
 pub mod daemon;
 pub mod history;
+pub mod jail;
 pub mod node;
