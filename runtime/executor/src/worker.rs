@@ -339,7 +339,9 @@ impl Worker {
                 let reason = format!("WorkerCrashed: {}", matchable(&violation.to_string()));
                 let (_, stderr) = self.autopsy();
                 let ending = Ending::Failed { exit_code: 137, reason };
-                let suspicion = Some(format!("it broke the protocol: {violation}"));
+                // A machine may be too busy for anything to come in time.
+                let late = matches!(violation, Violation::Late);
+                let suspicion = (!late).then(|| format!("it broke the protocol: {violation}"));
                 let usage = self.usage_of_dead(cpu_time(self));
                 Outcome::Lost(Loss { ending, usage, why: format!("{violation}: {stderr}"), suspicion })
             }
@@ -484,7 +486,7 @@ impl Worker {
         let deadline = Instant::now() + limit;
         self.buffer.clear();
         let sent = encode(&ToWorker::Compile, MAX_TO_WORKER, &mut self.buffer).and_then(|()| {
-            let tick = TICK.min(limit).max(Duration::from_millis(1));
+            let tick = (limit / 8).clamp(Duration::from_millis(1), TICK);
             socket::set_receive_timeout(&self.socket, tick).map_err(FrameError::Io)?;
             socket::send(self.socket.as_fd(), &self.buffer, &[module, output]).map_err(FrameError::Io)
         });

@@ -111,7 +111,7 @@ impl CgroupEntry {
 
 impl CgroupRoot {
     /// Finds what this host has and makes this node's own groups in it. Never fails: what isn't
-    /// there is [`missing`](Self::missing).
+    /// there has a reason in [`state`](Self::state).
     pub fn open() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         Self::find(&read("/proc/self/mountinfo"), &read("/proc/self/cgroup"))

@@ -78,8 +78,8 @@ const PAGEMAP_SCAN: u64 = 0xc060_6610;
 
 use Fate::{Kept, KeptIf, Missing, MissingIf};
 
-/// The list. Whoever adds to it says why; a test finds what nobody uses.
-pub const ENTRIES: &[Entry] = entries! {
+/// What every architecture has. Whoever adds to it says why; a test finds what nobody uses.
+const EVERYWHERE: &[Entry] = entries! {
     All Kept, "frames from the pool": SYS_recvmsg;
     All Kept, "frames to the pool": SYS_sendto;
     All Kept, "modules, files of guests": SYS_read SYS_write;
@@ -105,15 +105,32 @@ pub const ENTRIES: &[Entry] = entries! {
     Run Kept, "guests list folders, and so does the cleaning after them": SYS_getdents64;
     Run Kept, "folders become a guest's by way of the working folder": SYS_fchdir;
     Run Kept, "folders that may be entered, where the kernel has no openat2": SYS_faccessat SYS_faccessat2;
-    Run Kept, "guests sleep, and wait for what else they may": SYS_clock_nanosleep SYS_epoll_wait SYS_epoll_ctl;
+    Run Kept, "guests sleep, and wait for what else they may": SYS_clock_nanosleep SYS_epoll_ctl;
     Run Kept, "resolutions of clocks": SYS_clock_getres;
     Network KeptIf(0, AF_INET), "sockets of guests": SYS_socket;
     Network KeptIf(0, AF_INET6), "sockets of guests": SYS_socket;
     Network MissingIf(0, AF_UNIX), "name lookup asks a daemon first, and does without": SYS_socket;
     Network MissingIf(0, AF_NETLINK), "name lookup asks which addresses there are, and does without": SYS_socket;
     Network KeptIf(1, FIONBIO), "sockets that don't block": SYS_ioctl;
-    Network Kept, "what guests do with sockets": SYS_connect SYS_bind SYS_listen SYS_accept4 SYS_getsockname SYS_getpeername SYS_setsockopt SYS_getsockopt SYS_shutdown SYS_recvfrom SYS_writev SYS_sendmmsg SYS_poll SYS_uname;
+    Network Kept, "what guests do with sockets": SYS_connect SYS_bind SYS_listen SYS_accept4 SYS_getsockname SYS_getpeername SYS_setsockopt SYS_getsockopt SYS_shutdown SYS_recvfrom SYS_writev SYS_sendmmsg SYS_uname;
 };
+
+#[cfg(target_arch = "x86_64")]
+const HERE: &[Entry] = entries! {
+    Run Kept, "guests wait for what else they may": SYS_epoll_wait;
+    Network Kept, "name lookup waits for its answer": SYS_poll;
+};
+
+#[cfg(not(target_arch = "x86_64"))]
+const HERE: &[Entry] = entries! {
+    Run Kept, "guests wait for what else they may": SYS_epoll_pwait;
+    Network Kept, "name lookup waits for its answer": SYS_ppoll;
+};
+
+/// The list.
+pub fn entries() -> impl Iterator<Item = &'static Entry> {
+    EVERYWHERE.iter().chain(HERE)
+}
 
 /// The calls that a process may make on its `/proc/self/pagemap`, opened before it was enclosed.
 fn pagemap_rule(pagemap: RawFd) -> Result<SeccompRule, seccompiler::BackendError> {
@@ -129,7 +146,7 @@ fn condition(argument: u8, operator: SeccompCmpOp, value: u64) -> Result<Seccomp
 
 /// The entries that hold for a process.
 pub fn entries_of(purpose: Purpose, network: bool) -> impl Iterator<Item = &'static Entry> {
-    ENTRIES.iter().filter(move |entry| match entry.holder {
+    entries().filter(move |entry| match entry.holder {
         Holder::All => true,
         Holder::Run => purpose == Purpose::Run,
         Holder::Compile => purpose == Purpose::Compile,
