@@ -1,12 +1,13 @@
 //! `cargo bench --workspace --bench scale`: large arrays, and a node with a long history.
 //!
 //! All of it, or what is named: `-- arrays 10000 100000` (sizes), `-- history 1000000` (finished
-//! jobs, and children of one array, beside 1,000 of each).
+//! jobs, and children of one array, beside 1,000 of each), `-- neighbours` (an array beside programs
+//! that mean harm).
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use wasmbatch_bench::{arrays, attempts, daemon, history};
+use wasmbatch_bench::{arrays, attempts, daemon, history, neighbours};
 
 const SIZES: [u32; 2] = [10_000, 100_000];
 const JOBS: u32 = 1_000_000;
@@ -30,13 +31,15 @@ fn main() -> Result<()> {
     match named.as_slice() {
         [] => {
             measure_arrays(&SIZES)?;
-            measure_history(JOBS)
+            measure_history(JOBS)?;
+            measure_neighbours()
         }
+        ["neighbours"] => measure_neighbours(),
         ["arrays"] => measure_arrays(&SIZES),
         ["arrays", sizes @ ..] => measure_arrays(&sizes.iter().map(number).collect::<Result<Vec<_>>>()?),
         ["history"] => measure_history(JOBS),
         ["history", jobs] => measure_history(number(jobs)?),
-        _ => bail!("arrays [SIZE..] or history [JOBS]"),
+        _ => bail!("arrays [SIZE..], history [JOBS] or neighbours"),
     }
 }
 
@@ -51,5 +54,11 @@ fn measure_arrays(sizes: &[u32]) -> Result<()> {
 #[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 fn measure_history(jobs: u32) -> Result<()> {
     println!("{}", history::measure(jobs)?);
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+fn measure_neighbours() -> Result<()> {
+    println!("{}", neighbours::measure()?);
     Ok(())
 }

@@ -9,4 +9,5 @@ pub mod attempts;
 pub mod daemon;
 pub mod history;
 pub mod jail;
+pub mod neighbours;
 pub mod node;
