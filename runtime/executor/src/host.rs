@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use wasmbatch_jail::cgroup::Version;
 use wasmbatch_jail::enclose::WALLS;
+use wasmbatch_jail::namespace;
 use wasmbatch_jail::{
     Cgroup, CgroupRoot, Controller, Disk, NamespaceKind, Namespaces, Scratch, ScratchRoot, Spawner, WorkerCommand,
     WorkerProcess, grant,
@@ -18,6 +19,8 @@ use crate::frame::{BornInto, Purpose};
 use crate::spec::{NetworkAccess, ScratchLimits, Wall};
 use crate::worker::WorkerKind;
 
+/// Workers and compilers at once, at most.
+const MOST_IDENTITIES: u32 = 8192;
 /// Processes and threads of a worker; a compiler has one for each CPU.
 const MOST_PROCESSES: u32 = 64;
 
@@ -30,7 +33,8 @@ pub(crate) struct Host {
     /// Why there are no namespaces.
     no_namespaces: Option<String>,
     cgroups: CgroupRoot,
-    identities: Arc<Identities>,
+    /// Users of workers' own, where this process may give them.
+    identities: Option<Arc<Identities>>,
     scratch: ScratchRoot,
     scratch_path: PathBuf,
 }
@@ -84,7 +88,8 @@ impl Host {
             namespaces,
             no_namespaces,
             cgroups: CgroupRoot::open(),
-            identities: Arc::new(Identities { base: identity_base, taken: Mutex::default() }),
+            identities: may_become(namespaces, identity_base)
+                .then(|| Arc::new(Identities { base: identity_base, taken: Mutex::default() })),
             scratch: ScratchRoot::open(&scratch_path)?,
             scratch_path,
         })
@@ -101,8 +106,11 @@ impl Host {
     /// Begins a worker process of a kind, which isn't told yet what it is for. The socket is its
     /// descriptor 3.
     pub(crate) fn begin(&self, kind: &WorkerKind, socket: OwnedFd) -> Result<Begun, BeginError> {
-        let identity = (self.namespaces == NamespaceKind::Privileged).then(|| Identities::lease(&self.identities));
+        let identity = self.identities.as_ref().map(Identities::lease);
         let scratch = kind.scratch.map(|limits| self.scratch_folder(limits)).transpose()?;
+        if let (Some(ScratchFolder::Folder(folder)), Some(identity)) = (&scratch, &identity) {
+            folder.give_to(identity.id())?;
+        }
         let cgroup = if self.cgroups.is_empty() { None } else { Some(self.cgroups.create(MOST_PROCESSES)?) };
         if kind.purpose == Purpose::Compile
             && let Some(cgroup) = &cgroup
@@ -138,7 +146,7 @@ impl Host {
 
     /// Opens host folders to a worker that is `identity`, as their owner.
     pub(crate) fn grant(&self, folders: Vec<HostFolder>, identity: Option<u32>) -> Result<Vec<HostFolder>, BeginError> {
-        let Some(identity) = identity else { return Ok(folders) };
+        let (Some(identity), NamespaceKind::Privileged) = (identity, self.namespaces) else { return Ok(folders) };
         let granted = folders.into_iter().map(|HostFolder { directory, path, read_only }| {
             let directory = grant::grant(&directory, identity, read_only).map_err(|error| {
                 let path = path.display();
@@ -201,6 +209,13 @@ impl Host {
             NamespaceKind::None | NamespaceKind::Unprivileged => Err("the node may not mount devices".to_owned()),
         }
     }
+}
+
+/// Whether workers can be users from `base` on: this process is root, and those users exist where it
+/// runs, which in a container they may not. In a user namespace of its own a worker has but one user.
+fn may_become(namespaces: NamespaceKind, base: u32) -> bool {
+    let last = base.saturating_add(MOST_IDENTITIES);
+    namespaces != NamespaceKind::Unprivileged && namespace::is_root_of(base..=last)
 }
 
 /// Users that belong to nobody else on this host, one for each worker that lives.

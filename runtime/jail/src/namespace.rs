@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -64,6 +65,21 @@ impl NamespaceKind {
     }
 }
 
+/// Whether this process is root and all these users and groups exist in its user namespace.
+pub fn is_root_of(numbers: RangeInclusive<u32>) -> bool {
+    let covered = |map: &str| fs::read_to_string(map).is_ok_and(|map| covers(&map, &numbers));
+    geteuid().is_root() && covered("/proc/self/uid_map") && covered("/proc/self/gid_map")
+}
+
+/// Whether one line of a map, which has the first number inside, outside, and how many, covers them.
+fn covers(map: &str, numbers: &RangeInclusive<u32>) -> bool {
+    map.lines().any(|line| {
+        let mut fields = line.split_whitespace().filter_map(|field| field.parse::<u64>().ok());
+        let (Some(first), Some(_), Some(count)) = (fields.next(), fields.next(), fields.next()) else { return false };
+        first <= u64::from(*numbers.start()) && u64::from(*numbers.end()) < first.saturating_add(count)
+    })
+}
+
 /// Lets this process's own user and group exist in the user namespace of a child that waits.
 pub(crate) fn write_maps(child: Pid, namespaces: Namespaces) -> io::Result<()> {
     if namespaces.kind == NamespaceKind::Unprivileged {
@@ -104,4 +120,21 @@ fn of_process(process: Pid, file: &str) -> String {
 
 fn write_map(process: Pid, file: &str, inside: u32, outside: u32) -> io::Result<()> {
     fs::write(of_process(process, file), format!("{inside} {outside} 1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_covers_what_lies_in_one_of_its_lines() {
+        let all = "         0          0 4294967295\n";
+        let container = "0 100000 65536\n65536 1000 1\n";
+        assert!(covers(all, &(1_900_000_000..=1_900_008_192)));
+        assert!(covers(container, &(60_000..=65_535)));
+        for uncovered in [60_000..=65_536, 1_900_000_000..=1_900_000_000] {
+            assert!(!covers(container, &uncovered));
+        }
+        assert!(!covers("", &(0..=0)));
+    }
 }

@@ -8,7 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, SeekFrom, mkdirat, openat, renameat, seek, unlinkat};
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, RawDir, SeekFrom, Uid, chownat, mkdirat, openat, renameat, seek, unlinkat,
+};
 use rustix::io::Errno;
 
 use crate::beneath::open_own_folder;
@@ -60,6 +62,18 @@ impl ScratchRoot {
 }
 
 impl Scratch {
+    /// Makes it a user's own, and the guests' root in it.
+    ///
+    /// # Errors
+    /// Those of chown(2).
+    pub fn give_to(&self, user: u32) -> io::Result<()> {
+        let (user, group) = (Some(Uid::from_raw(user)), Some(Gid::from_raw(user)));
+        for name in ["root", "."] {
+            chownat(&self.directory, name, user, group, AtFlags::SYMLINK_NOFOLLOW)?;
+        }
+        Ok(())
+    }
+
     /// All of it, open for reading; the guests' root is `root` in it.
     pub fn directory(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()
