@@ -205,8 +205,9 @@ impl Host {
     /// Whether scratch folders larger than memory holds are possible, or why not.
     fn large_scratch(&self) -> Result<(), String> {
         match self.namespaces {
-            NamespaceKind::Privileged => Disk::possible(),
-            NamespaceKind::None | NamespaceKind::Unprivileged => Err("the node may not mount devices".to_owned()),
+            // Root of a container that has other users than the host may not mount devices either.
+            NamespaceKind::Privileged if self.identities.is_some() => Disk::possible(),
+            _ => Err("the node may not mount devices".to_owned()),
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +16,8 @@ use rustix::fs::{Mode, OFlags};
 
 /// Beginning of the name of a node's group.
 const PREFIX: &str = "wasmbatch-";
+/// Name of the leaf that a node itself moves to, so that its group can hand controllers on.
+const LEAF: &str = "wasmbatch-node";
 /// Length of time over which CPU time is shared out, microseconds; the kernel's default.
 const PERIOD_MICROSECONDS: u64 = 100_000;
 /// Smallest CPU time in a period that the kernel takes.
@@ -307,9 +309,10 @@ fn limit_memory_one(folder: &Path, bytes: u64, before: Option<u64>) -> io::Resul
 }
 
 fn write_if_there(file: &Path, text: &str) -> io::Result<()> {
-    match fs::write(file, text) {
+    // Not fs::write: where nothing can be created, to offer it is answered with EACCES, not ENOENT.
+    match OpenOptions::new().write(true).open(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        written => written,
+        opened => opened?.write_all(text.as_bytes()),
     }
 }
 
@@ -377,14 +380,18 @@ fn version_two(mounts: &str, memberships: &str, name: &str) -> io::Result<Arc<No
     let own =
         own_group(mounts, memberships, None).ok_or_else(|| io::Error::other("no cgroup file system is mounted"))?;
     let top = own_group(mounts, "0::/", None);
-    match hand_on(&own).or_else(|_| {
-        make_way(&own)?;
-        hand_on(&own)
-    }) {
+    // A node that is begun by one, or in place of one, finds itself in the leaf.
+    let own = match own.parent() {
+        Some(parent) if own.ends_with(LEAF) && top.as_ref().is_some_and(|top| parent.starts_with(top)) => {
+            parent.to_owned()
+        }
+        _ => own,
+    };
+    match hand_on(&own).or_else(|_| make_way(&own)) {
         Ok(()) => make_handing_on(&own, name),
         Err(error) => {
-            let top = top.filter(|top| *top != own).ok_or(error)?;
-            hand_on(&top)?;
+            // What stands in the way at the top is no help: it is in the own group that it can be changed.
+            let Some(top) = top.filter(|top| *top != own && hand_on(top).is_ok()) else { return Err(error) };
             make_handing_on(&top, name)
         }
     }
@@ -406,17 +413,27 @@ fn hand_on(group: &Path) -> io::Result<()> {
         return Err(io::Error::other(format!("{} has none of memory, cpu and pids", group.display())));
     }
     let control = group.join("cgroup.subtree_control");
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", control.display()));
+    let named = |error: io::Error| {
+        let why = if error.raw_os_error() == Some(libc::EBUSY) { ", its group has other processes" } else { "" };
+        io::Error::new(error.kind(), format!("{}: {error}{why}", control.display()))
+    };
     fs::write(&control, wanted.join(" ")).map_err(named)
 }
 
+/// Moves this process out of its group into a leaf, and hands on.
 fn make_way(group: &Path) -> io::Result<()> {
-    let leaf = group.join("wasmbatch-node");
+    let at = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", group.display()));
+    let leaf = group.join(LEAF);
     match fs::create_dir(&leaf) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        made => made?,
+        made => made.map_err(at)?,
     }
-    fs::write(leaf.join("cgroup.procs"), "0")
+    fs::write(leaf.join("cgroup.procs"), "0").map_err(at)?;
+    hand_on(group).inspect_err(|_| {
+        // It was for nothing. The leaf stays if it can't be left or another node is in it.
+        let _ = fs::write(group.join("cgroup.procs"), "0");
+        let _ = fs::remove_dir(&leaf);
+    })
 }
 
 fn has_controller(group: &Path, controller: Controller) -> io::Result<()> {
@@ -451,6 +468,9 @@ mod tests {
         assert_eq!(of(None).unwrap(), Path::new("/sys/fs/cgroup/unified/user.slice/x"));
     }
 
+    /// All tests are one node, and each of them takes its groups away.
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
     /// Runs a shell script in a group of its own.
     fn run_in(group: &Cgroup, script: &str) -> ProcessEnd {
         let spawner = Spawner::start().unwrap();
@@ -475,6 +495,7 @@ mod tests {
 
     #[test]
     fn a_group_bounds_what_is_in_it_and_goes() {
+        let _alone = ALONE.lock().unwrap();
         let root = CgroupRoot::open();
         let mut group = root.create(16).unwrap();
         let folders: Vec<PathBuf> = group.folders.values().map(|(_, folder)| folder.clone()).collect();
@@ -519,6 +540,30 @@ mod tests {
         drop(root);
         for folder in folders {
             assert!(!folder.exists() && !folder.parent().unwrap().exists(), "{}", folder.display());
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_begun_in_the_leaf_nests_no_deeper() {
+        let folder = |root: &CgroupRoot| {
+            let (version, node) = root.hierarchies.get(&Controller::Pids).map(|h| (h.version, &h.node.0))?;
+            (version == Version::Two).then(|| node.clone())
+        };
+        let _alone = ALONE.lock().unwrap();
+        let first = CgroupRoot::open();
+        let Some(expected) = folder(&first) else { return };
+        drop(first);
+        for _ in 0..3 {
+            assert_eq!(folder(&CgroupRoot::open()), Some(expected.clone()));
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_written() {
+        let _alone = ALONE.lock().unwrap();
+        let CgroupRoot { hierarchies, .. } = CgroupRoot::open();
+        for Hierarchy { node, .. } in hierarchies.values() {
+            write_if_there(&node.0.join("memory.nosuch"), "1").unwrap();
         }
     }
 

@@ -61,6 +61,7 @@ fn error_name(error: &io::Error) -> String {
         Some(libc::ENOSPC) => "ENOSPC",
         Some(libc::EROFS) => "EROFS",
         Some(libc::EINVAL) => "EINVAL",
+        Some(libc::ENOTTY) => "ENOTTY",
         _ => return format!("{error}"),
     }
     .to_owned()

@@ -171,6 +171,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("SYS_clock_gettime", "hosts whose clock the kernel's page can't read"),
     ("SYS_faccessat", "kernels without openat2"),
     ("SYS_faccessat2", "kernels without openat2"),
+    ("SYS_ioctl", "kernels that tell which pages were written to, from 6.7"),
     ("SYS_accept4", "guests that listen and are connected to"),
     ("SYS_getpeername", "guests that ask who they are connected to"),
     ("SYS_writev", "requests over HTTP, head and body at once"),
