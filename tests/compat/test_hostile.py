@@ -242,8 +242,9 @@ def check_alive(node):
 
 def cgroups_of(pid):
     """The groups that a node made for its workers, in all hierarchies."""
-    name = f"wasmbatch-{pid}"
-    return [folder for folder, below, _ in os.walk("/sys/fs/cgroup") if name in below]
+    beginning = f"wasmbatch-{pid}-"
+    groups = os.walk("/sys/fs/cgroup")
+    return [folder for folder, below, _ in groups if any(name.startswith(beginning) for name in below)]
 
 
 def seen(node):
