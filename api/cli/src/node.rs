@@ -128,9 +128,12 @@ fn pool_options(options: &Options) -> anyhow::Result<wasmbatch_executor::Options
     if let Some(seconds) = compile_seconds {
         pool.compile_timeout = Duration::from_secs(seconds);
     }
-    if let Some(mebibytes) = compile_memory_mib {
-        pool.compile_memory_bytes = mebibytes << 20;
-    }
+    pool.compile_memory_bytes = match (compile_memory_mib, crate::config::machine_memory_mib()) {
+        (Some(mebibytes), _) => mebibytes << 20,
+        // A small machine keeps half of its memory for what runs.
+        (None, Ok(machine)) => pool.compile_memory_bytes.min((machine / 2).max(64) << 20),
+        (None, Err(_)) => pool.compile_memory_bytes,
+    };
     if let Some(base) = worker_uid_base {
         pool.worker_uid_base = base;
     }

@@ -32,6 +32,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "WALLS", value_enum, default_value_t = RequiredJail::Any)]
     require_jail: RequiredJail,
     /// Memory that compiling a module may take, MiB; a module that needs more is refused
+    /// [default: 8192, at most half of this machine's]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(64..=1 << 20))]
     compile_memory: Option<u64>,
     /// Seconds that compiling a module may take; a module that needs more is refused

@@ -289,7 +289,6 @@ impl Worker {
     pub(crate) fn run(&mut self, host: &Host, ready: &Ready, progress: &dyn Progress) -> Outcome {
         self.attempts += 1;
         let begun = self.process.cpu_time().unwrap_or_default();
-        let kills = self.cgroup.as_ref().map_or(0, Cgroup::memory_kills);
         if let Err(error) = self.bound(host, ready, begun) {
             tracing::info!(worker = self.process.id(), error = %error, "a worker could not be bounded");
             return Outcome::NotSent;
@@ -324,7 +323,7 @@ impl Worker {
                 }
             }
             Ok(None) => {
-                let Crash { ending, why, suspicion } = self.crashed(kills);
+                let Crash { ending, why, suspicion } = self.crashed();
                 let usage = self.usage_of_dead(cpu_time(self));
                 Outcome::Lost(Loss { ending, usage, why, suspicion })
             }
@@ -453,11 +452,11 @@ impl Worker {
         Ok(Some(told))
     }
 
-    /// How an attempt ended whose worker went away. `kills`: how often the kernel had killed for want
-    /// of memory before.
-    fn crashed(&mut self, kills: u64) -> Crash {
+    /// How an attempt ended whose worker went away.
+    fn crashed(&mut self) -> Crash {
         let (end, stderr) = self.autopsy();
-        let killed = self.cgroup.as_ref().map_or(0, Cgroup::memory_kills) > kills;
+        // Its group is its own and has one process, so that the first such kill is its end.
+        let killed = self.cgroup.as_ref().is_some_and(|cgroup| cgroup.memory_kills() > 0);
         let out_of_memory = killed || stderr.contains(ALLOCATION_FAILED);
         let failed = |exit_code: u8, reason: String| Ending::Failed { exit_code, reason };
         let (ending, suspicion) = match end {
