@@ -15,7 +15,7 @@ const NO_OP: &str = r#"(module (memory (export "memory") 1) (func (export "_star
 /// Attempts of one round, each in a fresh process or not.
 const STARTS: u32 = 100;
 /// Rounds of the kernel in one attempt.
-const WORK: u32 = 100;
+const WORK: u32 = 400;
 /// Repetitions; the median counts.
 const REPETITIONS: usize = 7;
 const ENOUGH_FUEL: u64 = 1 << 60;
