@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use wasmbatch_core::{AttemptEvent, AttemptId, Digest, Ending};
 
@@ -13,6 +14,9 @@ use crate::program::refusal;
 use crate::reason::matchable;
 use crate::spec::{AttemptSpec, MountSource, OutputStream};
 use crate::worker::{Loss, OVERHEAD_BYTES, Outcome, Progress, Ready, Worker, WorkerKind};
+
+/// How long an idle worker more than wanted stays.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// All slots of a pool, and the attempts that wait for one.
 #[derive(Debug)]
@@ -189,10 +193,18 @@ impl Shared {
             slot.kind = hands.worker.as_ref().map(|worker| worker.kind().clone());
             let wake = Arc::clone(&slot.wake);
             inner.idle.push_back(hands.number);
-            if inner.idle.len() > self.options.warm_workers
-                && let Some(longest) = inner.idle.pop_front()
-            {
-                inner.give(longest, Order::End);
+            let (guard, waited) = wake
+                .wait_timeout_while(inner, LINGER, |inner| inner.has_no_order(hands.number))
+                .expect("no holder of this lock panics");
+            inner = guard;
+            if !waited.timed_out() {
+                continue;
+            }
+            // Many short attempts at once make and lose idle workers all the time; beginning one costs more
+            // than many of them.
+            if inner.idle.len() > self.options.warm_workers && inner.has_no_order(hands.number) {
+                inner.idle.retain(|idle| *idle != hands.number);
+                break;
             }
             inner = wake
                 .wait_while(inner, |inner| inner.has_no_order(hands.number))
