@@ -14,7 +14,7 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// Folders at or below which mount sources and program files may lie. Resolved once, at start.
     pub allowed_mounts: Vec<PathBuf>,
-    /// Idle workers kept alive, 0 to `max_workers`.
+    /// Idle workers kept alive for good, 0 to `max_workers`; more of them end after two seconds.
     pub warm_workers: usize,
     /// Attempts running at once, 1 to 4,096; each has a process and a thread.
     pub max_workers: usize,
