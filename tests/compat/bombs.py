@@ -2,6 +2,8 @@
 
 import random
 
+from wasm import number, signed
+
 HEADER = b"\0asm\x01\0\0\0"
 COMPONENT_HEADER = b"\0asm\x0d\0\x01\0"
 
@@ -14,25 +16,9 @@ START_EXPORT = b"\x06_start\0\0"
 UNREACHABLE, NOP, END = b"\0", b"\x01", b"\x0b"
 
 
-def number(value):
-    """Unsigned LEB128."""
-    out = bytearray()
-    while True:
-        value, low = value >> 7, value & 0x7F
-        out.append(low | (0x80 if value else 0))
-        if not value:
-            return bytes(out)
-
-
 def constant(value):
     """`i32.const` of a value that is not negative."""
-    out = bytearray(b"\x41")
-    while True:
-        low, value = value & 0x7F, value >> 7
-        last = value == 0 and not low & 0x40
-        out.append(low | (0 if last else 0x80))
-        if last:
-            return bytes(out)
+    return b"\x41" + signed(value)
 
 
 def name(text):

@@ -29,7 +29,7 @@ EMPTY_COMPONENT = b"\0asm\x0d\0\x01\0"
 TRAPS = _HEADER + _ONE_TYPE + _ONE_FUNCTION + b"\x07\x0a\x01\x06_start\0\0" + b"\x0a\x05\x01\x03\0\0\x0b"
 
 
-def _number(value):
+def number(value):
     """Unsigned LEB128."""
     out = bytearray()
     while True:
@@ -39,7 +39,7 @@ def _number(value):
             return bytes(out)
 
 
-def _signed(value):
+def signed(value):
     """LEB128 of a value that is not negative, as i32.const wants it."""
     out = bytearray()
     while True:
@@ -50,9 +50,9 @@ def _signed(value):
             return bytes(out)
 
 
-def _section(number, *entries):
-    content = _number(len(entries)) + b"".join(entries)
-    return bytes([number]) + _number(len(content)) + content
+def _section(kind, *entries):
+    content = number(len(entries)) + b"".join(entries)
+    return bytes([kind]) + number(len(content)) + content
 
 
 def writes(output, for_ever=False):
@@ -62,7 +62,7 @@ def writes(output, for_ever=False):
     vector = where.to_bytes(4, "little") + len(output).to_bytes(4, "little")
     call = b""
     for argument in (1, 0, 1, 8):  # descriptor, vectors, their number, where the count goes
-        call += b"\x41" + _signed(argument)
+        call += b"\x41" + signed(argument)
     call += b"\x10\0\x1a"  # call fd_write, drop its answer
     if for_ever:
         call = b"\x03\x40" + call + b"\x0c\0\x0b"  # loop, branch to its beginning, end of it
@@ -72,13 +72,13 @@ def writes(output, for_ever=False):
         + _section(1, b"\x60\0\0", b"\x60\x04\x7f\x7f\x7f\x7f\x01\x7f")
         + _section(2, b"\x16wasi_snapshot_preview1\x08fd_write\0\x01")
         + _section(3, b"\0")
-        + _section(5, b"\0" + _number(pages))
+        + _section(5, b"\0" + number(pages))
         + _section(7, b"\x06_start\0\x01", b"\x06memory\x02\0")
-        + _section(10, _number(len(body)) + body)
+        + _section(10, number(len(body)) + body)
         + _section(
             11,
-            b"\0\x41\0\x0b" + _number(8) + vector,
-            b"\0\x41" + _signed(where) + b"\x0b" + _number(len(output)) + output,
+            b"\0\x41\0\x0b" + number(8) + vector,
+            b"\0\x41" + signed(where) + b"\x0b" + number(len(output)) + output,
         )
     )
 
@@ -94,16 +94,16 @@ def fails_at_index(index, code):
     and the eight letters `RAY_INDE` stand 16 behind the beginning of no other variable.
     """
     local, letters = b"\x20\0", int.from_bytes(b"RAY_INDE", "little")
-    number = b"\x42" + _signed(letters)
+    wanted = b"\x42" + signed(letters)
     body = (
         b"\x01\x02\x7f"  # two locals: where the pointer is, the pointer
         + b"\x41\0\x41\x04\x10\0\x1a"  # environ_sizes_get(0, 4): the number of variables is at 0
-        + (b"\x41\x10" + b"\x41" + _signed(4096) + b"\x10\x01\x1a")  # environ_get(16, 4096)
+        + (b"\x41\x10" + b"\x41" + signed(4096) + b"\x10\x01\x1a")  # environ_get(16, 4096)
         + b"\x03\x40"  # loop
-        + (local + b"\x28\x02\x10" + b"\x22\x01" + b"\x29\0\x10" + number + b"\x51")  # is it the one?
+        + (local + b"\x28\x02\x10" + b"\x22\x01" + b"\x29\0\x10" + wanted + b"\x51")  # is it the one?
         + b"\x04\x40"  # if
-        + (b"\x20\x01\x2d\0\x1a" + b"\x41" + _signed(48 + index) + b"\x46")  # has it this digit?
-        + (b"\x04\x40" + b"\x41" + _signed(code) + b"\x10\x02" + b"\x0b")
+        + (b"\x20\x01\x2d\0\x1a" + b"\x41" + signed(48 + index) + b"\x46")  # has it this digit?
+        + (b"\x04\x40" + b"\x41" + signed(code) + b"\x10\x02" + b"\x0b")
         + b"\x0b"
         + (local + b"\x41\x04\x6a\x22\0" + b"\x41\0\x28\x02\0" + b"\x41\x02\x74\x49" + b"\x0d\0")
         + b"\x0b\x0b"  # the next one, as long as there is one
@@ -121,5 +121,5 @@ def fails_at_index(index, code):
         + _section(3, b"\0")
         + _section(5, b"\0\x02")
         + _section(7, b"\x06_start\0\x03", b"\x06memory\x02\0")
-        + _section(10, _number(len(body)) + body)
+        + _section(10, number(len(body)) + body)
     )

@@ -207,7 +207,9 @@ impl Host {
         match self.namespaces {
             // Root of a container that has other users than the host may not mount devices either.
             NamespaceKind::Privileged if self.identities.is_some() => Disk::possible(),
-            _ => Err("the node may not mount devices".to_owned()),
+            NamespaceKind::None | NamespaceKind::Privileged | NamespaceKind::Unprivileged => {
+                Err("the node may not mount devices".to_owned())
+            }
         }
     }
 }

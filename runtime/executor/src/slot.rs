@@ -306,6 +306,7 @@ impl Shared {
     /// wants to know; if it looks like an escape, its program doesn't run again.
     fn lost(&self, ready: &Ready, loss: Loss) {
         let Loss { ending, usage, why, suspicion } = loss;
+        let usage = Some(usage);
         let attempt = ready.spec.attempt;
         let told = format!("{ending:?}");
         if let Some(suspicion) = suspicion.filter(|_| self.is_running(attempt)) {

@@ -118,7 +118,7 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 pub(crate) struct Loss {
     pub(crate) ending: Ending,
-    pub(crate) usage: Option<Usage>,
+    pub(crate) usage: Usage,
     /// Fit for an operator's log.
     pub(crate) why: String,
     /// Whether it looks as if the program had got the better of its worker, and by what.
@@ -315,7 +315,7 @@ impl Worker {
             Ok(Some(Told { ending, reusable, usage })) => {
                 let usage = usage_of(cpu_time(self), usage);
                 match reusable {
-                    true => Outcome::Ended(ending, usage),
+                    true => Outcome::Ended(ending, Some(usage)),
                     false => {
                         let why = "it could not be cleaned".to_owned();
                         Outcome::Lost(Loss { ending, usage, why, suspicion: None })
@@ -374,7 +374,7 @@ impl Worker {
     }
 
     /// What an attempt used whose worker can't say any more.
-    fn usage_of_dead(&self, cpu_time: Duration) -> Option<Usage> {
+    fn usage_of_dead(&self, cpu_time: Duration) -> Usage {
         let peak = self.cgroup.as_ref().and_then(Cgroup::memory_peak).unwrap_or(0);
         usage_of(cpu_time, GuestUsage { peak_memory_bytes: peak, ..GuestUsage::default() })
     }
@@ -581,10 +581,10 @@ fn suspicion_of(signal: i32) -> Option<String> {
     Some(what.to_owned())
 }
 
-fn usage_of(cpu_time: Duration, usage: GuestUsage) -> Option<Usage> {
+fn usage_of(cpu_time: Duration, usage: GuestUsage) -> Usage {
     let GuestUsage { peak_memory_bytes, fuel, read_bytes, written_bytes } = usage;
     let cpu_microseconds = u64::try_from(cpu_time.as_micros()).unwrap_or(u64::MAX);
-    Some(Usage { cpu_microseconds, peak_memory_bytes, fuel, read_bytes, written_bytes })
+    Usage { cpu_microseconds, peak_memory_bytes, fuel, read_bytes, written_bytes }
 }
 
 /// The ending in the core's words, if a worker may say so now.

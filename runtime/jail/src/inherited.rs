@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The socket to the pool.
 pub const SOCKET: RawFd = 3;
-/// The scratch folder, where a worker has one.
-pub const SCRATCH: RawFd = 4;
 
 static CLAIMED: AtomicU32 = AtomicU32::new(0);
 

@@ -1,9 +1,9 @@
 //! The walls around a worker process and the system calls that make them: the house's `unsafe`.
 //!
 //! Spawning, killing and reaping workers, passing descriptors, opening only what lies beneath an
-//! allowed folder, scratch folders that empty whatever a guest left. One mechanism a file; a new
-//! wall (namespaces, seccomp, landlock, cgroups, resource limits) is a new file that [`spawn`]
-//! applies in the child.
+//! allowed folder, scratch folders that empty whatever a guest left. One mechanism a file: what holds
+//! from a process's birth (namespaces, cgroup) is applied by [`spawn`], what it gives up itself (root,
+//! user, capabilities, resource limits, landlock, system calls) by [`enclose`](mod@enclose).
 //!
 //! The crate deliberately knows nothing of jobs, frames or WebAssembly, and none of our crates.
 //!

@@ -145,7 +145,7 @@ fn condition(argument: u8, operator: SeccompCmpOp, value: u64) -> Result<Seccomp
 }
 
 /// The entries that hold for a process.
-pub fn entries_of(purpose: Purpose, network: bool) -> impl Iterator<Item = &'static Entry> {
+fn entries_of(purpose: Purpose, network: bool) -> impl Iterator<Item = &'static Entry> {
     entries().filter(move |entry| match entry.holder {
         Holder::All => true,
         Holder::Run => purpose == Purpose::Run,

@@ -58,27 +58,3 @@ fn run(wasm: &[u8], rounds: u32, arguments: &[&str]) -> Result<Duration, Fault> 
     }
     Ok(begun.elapsed())
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// For people who want to know what an attempt's parts cost: `cargo test -- --ignored --nocapture`.
-    #[test]
-    #[ignore = "it measures"]
-    #[expect(clippy::print_stdout, reason = "it is there to print")]
-    fn what_the_parts_of_an_attempt_cost() {
-        let hello = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../guest-examples/prebuilt/hello.wasm"));
-        for (name, wasm) in [("hello", hello.unwrap())] {
-            for _ in 0..5 {
-                println!("{name}: {:?}", measure(&wasm, 5000).unwrap() / 5000);
-            }
-        }
-        let mut traffic = crate::usage::FileTraffic::open();
-        let begun = Instant::now();
-        for _ in 0..10_000 {
-            traffic.since_last();
-        }
-        println!("reading what was read and written: {:?}", begun.elapsed() / 10_000);
-    }
-}

@@ -7,12 +7,11 @@ use wasmbatch_core::id::Part;
 use wasmbatch_core::{Command, Reply};
 use wasmbatch_model::own::ExplainJobResponse;
 
-use super::PREFIX;
-use crate::arn;
+use super::{job_of, no_such_job};
 use crate::convert::explain::{from_explanation, of_ended};
-use crate::error::{ApiError, Dialect, ErrorKind};
+use crate::error::{ApiError, Dialect};
 use crate::ops::describe_jobs::details;
-use crate::router::{decoded, respond};
+use crate::router::respond;
 use crate::state::{Call, RequestFacts, ServerState};
 
 pub(crate) async fn explain(
@@ -25,10 +24,7 @@ pub(crate) async fn explain(
 }
 
 async fn answer(call: Call, uri: &Uri) -> Result<ExplainJobResponse, ApiError> {
-    let not_found = || ApiError::new(ErrorKind::NotFound, "There is no such job");
-    let path = uri.path().strip_prefix(PREFIX).and_then(|path| path.strip_prefix("jobs/")?.strip_suffix("/explain"));
-    let given = path.map(decoded).transpose()?.ok_or_else(not_found)?;
-    let id = arn::job_id(&given).ok_or_else(not_found)?;
+    let id = job_of(uri, "explain")?;
     // A node waits for what its job waits for.
     let asked = match id.part() {
         Part::Whole | Part::Child(_) => id,
@@ -38,6 +34,6 @@ async fn answer(call: Call, uri: &Uri) -> Result<ExplainJobResponse, ApiError> {
         return Ok(from_explanation(&explanation, id.to_string()));
     }
     // Not live: it has ended, or never was.
-    let (detail, _) = details(&call, vec![id]).await?.pop().ok_or_else(not_found)?;
+    let (detail, _) = details(&call, vec![id]).await?.pop().ok_or_else(no_such_job)?;
     Ok(of_ended(id.to_string(), &detail.status, detail.status_reason.as_deref()))
 }

@@ -9,8 +9,13 @@ mod usage;
 mod wait;
 
 use axum::Router;
+use axum::http::Uri;
 use axum::routing::{delete, get};
+use wasmbatch_core::JobId;
 
+use crate::arn;
+use crate::error::{ApiError, ErrorKind};
+use crate::router::decoded;
 use crate::state::ServerState;
 
 pub(crate) use page::root;
@@ -30,7 +35,23 @@ pub(crate) fn routes() -> Router<ServerState> {
         .route("/readyz", get(node::ready))
 }
 
+/// The job that a path of the form `/wasmbatch/v1/jobs/{id}/<what>` names.
+fn job_of(uri: &Uri, what: &str) -> Result<JobId, ApiError> {
+    let given = job_in(uri.path(), what).map(decoded).transpose()?;
+    given.as_deref().and_then(arn::job_id).ok_or_else(no_such_job)
+}
+
+/// The `{id}` of such a path, as it is encoded there.
+fn job_in<'a>(path: &'a str, what: &str) -> Option<&'a str> {
+    let id = path.strip_prefix(PREFIX)?.strip_prefix("jobs/")?.strip_suffix(what)?.strip_suffix('/')?;
+    (!id.contains('/')).then_some(id)
+}
+
+fn no_such_job() -> ApiError {
+    ApiError::new(ErrorKind::NotFound, "There is no such job")
+}
+
 /// Whether requests of this path wait for something instead of working.
 pub(crate) fn is_wait(path: &str) -> bool {
-    wait::job_in(path).is_some()
+    job_in(path, "wait").is_some()
 }

@@ -6,12 +6,11 @@ use axum::response::Response;
 use wasmbatch_core::id::Part;
 use wasmbatch_model::own::JobUsageResponse;
 
-use super::PREFIX;
-use crate::arn;
+use super::{job_of, no_such_job};
 use crate::convert::job::has_part;
 use crate::convert::usage::from_job;
-use crate::error::{ApiError, Dialect, ErrorKind};
-use crate::router::{decoded, respond};
+use crate::error::{ApiError, Dialect};
+use crate::router::respond;
 use crate::state::{Call, RequestFacts, ServerState};
 
 pub(crate) async fn usage(
@@ -24,10 +23,7 @@ pub(crate) async fn usage(
 }
 
 async fn answer(call: Call, uri: &Uri) -> Result<JobUsageResponse, ApiError> {
-    let not_found = || ApiError::new(ErrorKind::NotFound, "There is no such job");
-    let path = uri.path().strip_prefix(PREFIX).and_then(|path| path.strip_prefix("jobs/")?.strip_suffix("/usage"));
-    let given = path.map(decoded).transpose()?.ok_or_else(not_found)?;
-    let id = arn::job_id(&given).ok_or_else(not_found)?;
+    let id = job_of(uri, "usage")?;
     // The attempts of a node are its job's.
     let read = match id.part() {
         Part::Whole | Part::Child(_) => id,
@@ -40,5 +36,5 @@ async fn answer(call: Call, uri: &Uri) -> Result<JobUsageResponse, ApiError> {
         let definition = reader.definition(&job.definition, job.revision)?;
         Ok(Some(from_job(id, &job, definition.as_ref(), &progress)))
     });
-    found.await?.ok_or_else(not_found)
+    found.await?.ok_or_else(no_such_job)
 }

@@ -11,21 +11,14 @@ use tokio::time::Instant;
 use wasmbatch_core::JobId;
 use wasmbatch_model::job::JobDetail;
 
-use super::PREFIX;
-use crate::arn;
-use crate::error::{ApiError, Dialect, ErrorKind};
+use super::{job_of, no_such_job};
+use crate::error::{ApiError, Dialect};
 use crate::ops::describe_jobs::{Ended, details};
-use crate::router::{decoded, query_pairs, respond};
+use crate::router::{query_pairs, respond};
 use crate::state::{Call, RequestFacts, ServerState};
 
 /// Longest wait of one request, in seconds.
 const MOST_SECONDS: u64 = 60;
-
-/// The `{id}` of a path of this form, as it is encoded there.
-pub(crate) fn job_in(path: &str) -> Option<&str> {
-    let id = path.strip_prefix(PREFIX)?.strip_prefix("jobs/")?.strip_suffix("/wait")?;
-    (!id.contains('/')).then_some(id)
-}
 
 pub(crate) async fn wait(
     State(state): State<ServerState>,
@@ -38,14 +31,13 @@ pub(crate) async fn wait(
 }
 
 async fn until_ended(call: Call, uri: &Uri) -> Result<JobDetail, ApiError> {
-    let not_found = || ApiError::new(ErrorKind::NotFound, "There is no such job");
-    let id = job_in(uri.path()).map(decoded).transpose()?.as_deref().and_then(arn::job_id).ok_or_else(not_found)?;
+    let id = job_of(uri, "wait")?;
     let deadline = Instant::now() + seconds(uri)?;
     // Before the first look: what happens between the two is then seen by one of them.
     let mut events = call.state.handle.subscribe();
     let mut draining = call.state.draining.clone();
     loop {
-        let (detail, ended) = details(&call, vec![id]).await?.pop().ok_or_else(not_found)?;
+        let (detail, ended) = details(&call, vec![id]).await?.pop().ok_or_else(no_such_job)?;
         if ended == Ended::Yes {
             return Ok(detail);
         }
