@@ -15,10 +15,11 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("wasmbatch-executor", &["core", "jail"]),
     ("wasmbatch-controller", &["core", "store", "executor"]),
     ("wasmbatch-wasm", &["core", "executor", "jail"]),
+    ("wasmbatch-container", &["core", "executor", "jail"]),
     ("wasmbatch-model", &[]),
     ("wasmbatch-server", &["core", "controller", "model"]),
     ("wasmbatch-client", &["model"]),
-    ("wasmbatch", &["core", "controller", "executor", "wasm", "server", "client"]),
+    ("wasmbatch", &["core", "controller", "executor", "wasm", "container", "server", "client"]),
     ("wasmbatch-tests", &[]),
     ("wasmbatch-bench", &["core", "store", "controller", "executor", "wasm", "server", "client"]),
 ];
@@ -30,7 +31,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("wasmtime-wasi", &["wasmbatch-wasm"]),
     ("axum", &["wasmbatch-server"]),
     ("nix", &["wasmbatch-jail", "wasmbatch-store"]),
-    ("rustix", &["wasmbatch-jail", "wasmbatch-store"]),
+    ("rustix", &["wasmbatch-jail", "wasmbatch-store", "wasmbatch-container"]),
     ("cap-std", &["wasmbatch-jail", "wasmbatch-store"]),
 ];
 

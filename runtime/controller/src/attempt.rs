@@ -7,7 +7,9 @@ use wasmbatch_core::definition::{ContainerProperties, MountPoint, Volume, Volume
 use wasmbatch_core::layout::Layout;
 use wasmbatch_core::plan::DEFAULT_CONTAINER;
 use wasmbatch_core::{AttemptId, Digest, Job, JobDefinition, ModuleName, Name, limits};
-use wasmbatch_executor::{AttemptSpec, Mount, MountSource, NetworkAccess, Program, ScratchLimits, matchable};
+use wasmbatch_executor::{
+    AttemptSpec, ContainerSettings, Mount, MountSource, NetworkAccess, Program, ScratchLimits, matchable,
+};
 use wasmbatch_store::Snapshot;
 use wasmbatch_store::logs::LogLimits;
 
@@ -119,6 +121,7 @@ pub(crate) fn attempt_spec(
         scratch: scratch(&container),
         network: network(&container, host)?,
         trust_domain: trust_domain(job, &container),
+        container: ContainerSettings { gpus: resources.gpus, ..ContainerSettings::default() },
     })
 }
 
@@ -190,8 +193,7 @@ fn program(snapshot: &Snapshot, image: &str) -> Result<(Program, String), Unstar
     {
         return Ok((Program::Stored { digest: module.digest }, name.name().to_owned()));
     }
-    let text = format!("no module of this name is uploaded and this version pulls no images: {image}");
-    Err(Unstartable::Reason(format!("CannotPullContainerError: {}", matchable(&text))))
+    Ok((Program::Image { reference: image.to_owned() }, image.to_owned()))
 }
 
 /// The job's own variables, then Batch's, which win.

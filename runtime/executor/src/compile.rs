@@ -45,6 +45,7 @@ pub(crate) fn find_programs(shared: &Arc<Shared>) {
                 }
                 Err(reason) => Err(reason),
             },
+            Program::Image { reference } => Err(format!("this node runs no images: {reference}")),
         };
         match found {
             Ok((digest, source)) => make_ready(shared, spec, ProgramKey { digest, profile }, source),

@@ -29,6 +29,7 @@ pub use options::{InvalidOptions, Options};
 pub use pool::{StartError, WorkerPool};
 pub use reason::matchable;
 pub use spec::{
-    AttemptSink, AttemptSpec, EngineProfile, Executor, ModuleKind, Mount, MountSource, NetworkAccess, OutputStream,
-    PrepareError, Prepared, Program, Quarantined, ScratchLimits, Wall,
+    Adopted, AttemptSink, AttemptSpec, ContainerSettings, Device, EngineProfile, Executor, ImageError, ImageInfo,
+    Images, ModuleKind, Mount, MountSource, NetworkAccess, OutputStream, PrepareError, Prepared, Program, Quarantined,
+    ScratchLimits, Survivor, Tmpfs, Ulimit, Wall,
 };

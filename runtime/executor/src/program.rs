@@ -22,7 +22,8 @@ const SETTLED_SECONDS: i64 = 2;
 /// Uploaded modules, and the digests of files seen in folders.
 #[derive(Debug)]
 pub(crate) struct Programs {
-    stored: PathBuf,
+    /// Folders with modules under their digests.
+    stored: [PathBuf; 2],
     seen: Mutex<HashMap<Identity, Digest>>,
 }
 
@@ -47,17 +48,23 @@ pub(crate) enum FoundFile {
 
 impl Programs {
     pub(crate) fn new(data_dir: &Path) -> Self {
-        Self { stored: data_dir.join("modules").join("sha256"), seen: Mutex::default() }
+        let uploaded = data_dir.join("modules").join("sha256");
+        let pulled = data_dir.join("images").join("modules");
+        Self { stored: [uploaded, pulled], seen: Mutex::default() }
     }
 
-    /// Opens an uploaded module.
+    /// Opens an uploaded or pulled module.
     pub(crate) fn open_stored(&self, digest: &Digest) -> io::Result<File> {
-        File::open(self.stored.join(digest.hex()))
+        let [uploaded, pulled] = &self.stored;
+        match File::open(uploaded.join(digest.hex())) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => File::open(pulled.join(digest.hex())),
+            opened => opened,
+        }
     }
 
-    /// Whether no module of this digest was uploaded, or it was deleted.
+    /// Whether no module of this digest was uploaded or pulled, or it was deleted.
     pub(crate) fn is_missing(&self, digest: &Digest) -> bool {
-        matches!(self.stored.join(digest.hex()).try_exists(), Ok(false))
+        self.stored.iter().all(|folder| matches!(folder.join(digest.hex()).try_exists(), Ok(false)))
     }
 
     /// Finds a program file below an allowed folder. The error is fit for a reason.

@@ -40,6 +40,93 @@ pub struct AttemptSpec {
     pub network: NetworkAccess,
     /// Attempts of different domains never share a worker process.
     pub trust_domain: String,
+    /// What only an image's container looks at.
+    pub container: ContainerSettings,
+}
+
+/// What a job asks of the container that runs its image. A module has no use for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerSettings {
+    /// How many of the arguments behind the program's name are a pod's `command`: they stand in place
+    /// of the image's own entrypoint, and its own Cmd is left out.
+    pub entrypoint: Option<usize>,
+    /// User or uid, and group or gid behind a colon; without it the image's.
+    pub user: Option<String>,
+    /// Whether it asks to be no container at all as far as rights go.
+    pub privileged: bool,
+    /// Whether a process of ours is its first one, which forwards signals and reaps.
+    pub init_process: bool,
+    /// Size of `/dev/shm`, bytes.
+    pub shared_memory_bytes: Option<u64>,
+    /// Swap beside its memory, bytes; without it none.
+    pub swap_bytes: Option<u64>,
+    /// How readily its memory is swapped out, 0 to 100.
+    pub swappiness: Option<u8>,
+    /// File systems in memory, which count as its memory.
+    pub tmpfs: Vec<Tmpfs>,
+    /// Devices of the host.
+    pub devices: Vec<Device>,
+    /// Resource limits by their names as ulimit(1) knows them, such as `nofile`.
+    pub ulimits: Vec<Ulimit>,
+    /// GPUs that the scheduler counted for it.
+    pub gpus: u32,
+    /// From SIGTERM to SIGKILL.
+    pub stop_timeout: Duration,
+}
+
+/// ECS's own default of `stopTimeout` `[API]`.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Default for ContainerSettings {
+    fn default() -> Self {
+        Self {
+            entrypoint: None,
+            user: None,
+            privileged: false,
+            init_process: false,
+            shared_memory_bytes: None,
+            swap_bytes: None,
+            swappiness: None,
+            tmpfs: Vec::new(),
+            devices: Vec::new(),
+            ulimits: Vec::new(),
+            gpus: 0,
+            stop_timeout: STOP_TIMEOUT,
+        }
+    }
+}
+
+/// A file system in memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tmpfs {
+    /// Absolute path in the container.
+    pub container_path: String,
+    /// Most bytes.
+    pub bytes: u64,
+    /// Mount options as mount(8) spells them.
+    pub options: Vec<String>,
+}
+
+/// A device of the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Absolute path on the host.
+    pub host_path: String,
+    /// Absolute path in the container.
+    pub container_path: String,
+    /// Some of `r`, `w` and `m`.
+    pub permissions: String,
+}
+
+/// One resource limit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ulimit {
+    /// As ulimit(1) knows it, such as `nofile`.
+    pub name: String,
+    /// What holds.
+    pub soft: u64,
+    /// What the process may raise it to.
+    pub hard: u64,
 }
 
 impl AttemptSpec {
@@ -109,7 +196,7 @@ pub enum NetworkAccess {
 /// Where a program's bytes are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Program {
-    /// Uploaded: `modules/sha256/<hex>` below the data folder.
+    /// Uploaded, `modules/sha256/<hex>` below the data folder, or pulled, `images/modules/<hex>`.
     Stored {
         /// SHA-256 of its bytes.
         #[serde(with = "digest_mirror")]
@@ -119,6 +206,11 @@ pub enum Program {
     File {
         /// Absolute.
         path: PathBuf,
+    },
+    /// Whatever this reference turns out to be.
+    Image {
+        /// As the job definition has it.
+        reference: String,
     },
 }
 
@@ -187,9 +279,95 @@ pub trait Executor: Send + Sync {
         Ok(false)
     }
 
-    /// Ends and reaps every worker; blocks until done. Attempts still running end as `Lost`, and
-    /// nothing starts afterwards.
+    /// Ends and reaps every worker; blocks until done. Attempts still running end as `Lost`, but for
+    /// those that outlive this process: they are left alone. Nothing starts afterwards.
     fn shutdown(&self);
+
+    /// Attempts that an earlier process began and that run still or have ended since.
+    fn survivors(&self) -> Vec<Survivor> {
+        Vec::new()
+    }
+
+    /// Takes over these survivors: each gets a `Started` if it ever ran, what it wrote since, and its
+    /// `Ended`. What else survived is ended and removed. To be called once, before anything starts.
+    fn adopt(&self, _survivors: Vec<Adopted>) {}
+
+    /// How many jobs have containers that would outlive this process now.
+    fn surviving_jobs(&self) -> usize {
+        0
+    }
+
+    /// The images of this node, where it runs any.
+    fn images(&self) -> Option<&dyn Images> {
+        None
+    }
+}
+
+/// An attempt that outlived the process that began it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Survivor {
+    /// Which one.
+    pub attempt: AttemptId,
+    /// When its program began to run, milliseconds of Unix time; `None` when it never did.
+    pub started_at: Option<u64>,
+}
+
+/// A survivor that is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Adopted {
+    /// Which one.
+    pub attempt: AttemptId,
+    /// How many of its lines are recorded already; they are not told again.
+    pub lines: u64,
+}
+
+/// The images of a node, as its owner sees to them.
+pub trait Images: Send + Sync {
+    /// All of them, by name.
+    fn list(&self) -> Vec<ImageInfo>;
+
+    /// Takes in every image of an archive: a tar of an OCI layout, or what `docker save` writes. `name`
+    /// is for an image that the archive has no name for. Blocks.
+    ///
+    /// # Errors
+    /// What is wrong with the archive or this node, fit for people.
+    fn load(&self, archive: std::fs::File, name: Option<&str>) -> Result<Vec<ImageInfo>, ImageError>;
+
+    /// Forgets a name, or an image by its digest; what nothing else needs goes from the disk. `false`
+    /// when there is none.
+    ///
+    /// # Errors
+    /// It is in use, or the disk fails.
+    fn remove(&self, name: &str) -> Result<bool, ImageError>;
+}
+
+/// An image on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageInfo {
+    /// What jobs call it; the digest where it has no name.
+    pub name: String,
+    /// Of its manifest.
+    pub digest: Digest,
+    /// Whether it came by `load` and stays until it is removed.
+    pub loaded: bool,
+    /// What its layers take on disk, bytes; those it shares with others count for each.
+    pub size_bytes: u64,
+    /// When an attempt last asked for it, milliseconds of Unix time.
+    pub used_at: u64,
+}
+
+/// Why images can't be seen to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ImageError {
+    /// What came is no image that can run here.
+    #[error("{0}")]
+    Rejected(String),
+    /// An attempt runs it.
+    #[error("image {0} is in use")]
+    InUse(String),
+    /// The node is at fault.
+    #[error("the image store failed: {0}")]
+    Store(String),
 }
 
 /// One wall around workers.

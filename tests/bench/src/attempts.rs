@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result, ensure};
 
 use wasmbatch_core::{AttemptEvent, AttemptId, Digest, Ending, JobId, Report};
 use wasmbatch_executor::{
-    AttemptSink, AttemptSpec, Executor as _, NetworkAccess, Options, OutputStream, Prepared, Program, ScratchLimits,
-    WorkerPool,
+    AttemptSink, AttemptSpec, ContainerSettings, Executor as _, NetworkAccess, Options, OutputStream, Prepared,
+    Program, ScratchLimits, WorkerPool,
 };
 
 /// Makes this process a worker instead of a benchmark.
@@ -156,6 +156,7 @@ impl Bench {
             scratch: ScratchLimits::default(),
             network: NetworkAccess::None,
             trust_domain: "default".to_owned(),
+            container: ContainerSettings::default(),
         }
     }
 

@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 use wasmbatch_core::{AttemptEvent, AttemptId, Digest, Ending, JobId, Report, Usage};
 use wasmbatch_executor::{
-    AttemptSink, AttemptSpec, Executor as _, Mount, MountSource, NetworkAccess, Options, OutputStream, Program,
-    ScratchLimits, WorkerPool,
+    AttemptSink, AttemptSpec, ContainerSettings, Executor as _, Mount, MountSource, NetworkAccess, Options,
+    OutputStream, Program, ScratchLimits, WorkerPool,
 };
 
 pub(crate) const WORKER_FLAG: &str = "--worker";
@@ -208,6 +208,7 @@ pub(crate) fn spec_of(program: Program) -> AttemptSpec {
         scratch: ScratchLimits::default(),
         network: NetworkAccess::None,
         trust_domain: "queue".to_owned(),
+        container: ContainerSettings::default(),
     }
 }
 

@@ -1,0 +1,4 @@
+//! OCI images: where they come from, how they lie on disk, and how runc runs them.
+
+pub mod image;
+pub mod oci;

@@ -1,0 +1,1 @@
+//! What runc is told: the specification of one container.
