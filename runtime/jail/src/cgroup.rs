@@ -17,7 +17,7 @@ use rustix::fs::{Mode, OFlags};
 /// Beginning of the name of a node's group.
 const PREFIX: &str = "wasmbatch-";
 /// Name of the leaf that a node itself moves to, so that its group can hand controllers on.
-const LEAF: &str = "wasmbatch-node";
+pub(crate) const LEAF: &str = "wasmbatch-node";
 /// Length of time over which CPU time is shared out, microseconds; the kernel's default.
 const PERIOD_MICROSECONDS: u64 = 100_000;
 /// Smallest CPU time in a period that the kernel takes.
@@ -125,7 +125,7 @@ impl CgroupRoot {
         let (mut hierarchies, mut missing) = (BTreeMap::new(), BTreeMap::new());
         let mut second = None;
         for controller in Controller::ALL {
-            let found = match own_group(mounts, memberships, Some(controller)) {
+            let found = match own_group(mounts, memberships, controller.name()) {
                 Some(own) => make_node_group(&own, &name).map(|node| Hierarchy { version: Version::One, node }),
                 None => second
                     .get_or_insert_with(|| version_two(mounts, memberships, &name).map_err(|error| error.to_string()))
@@ -319,15 +319,13 @@ fn write_if_there(file: &Path, text: &str) -> io::Result<()> {
 
 /// The folder of the group that this process is in: of a controller's hierarchy in version 1, or of
 /// the one of version 2.
-fn own_group(mounts: &str, memberships: &str, controller: Option<Controller>) -> Option<PathBuf> {
+/// `controller` is its name, empty for version 2.
+pub(crate) fn own_group(mounts: &str, memberships: &str, controller: &str) -> Option<PathBuf> {
     // Number, controllers, path. Version 2 names no controllers.
     let path = memberships.lines().find_map(|line| {
         let mut parts = line.splitn(3, ':').skip(1);
         let (controllers, path) = (parts.next()?, parts.next()?);
-        let wanted = match controller {
-            Some(controller) => controllers.split(',').any(|named| named == controller.name()),
-            None => controllers.is_empty(),
-        };
+        let wanted = controllers.split(',').any(|named| named == controller);
         wanted.then_some(path)
     })?;
     mounts.lines().find_map(|line| {
@@ -336,8 +334,8 @@ fn own_group(mounts: &str, memberships: &str, controller: Option<Controller>) ->
         let mut after = after.split(' ');
         let (kind, options) = (after.next()?, after.nth(1)?);
         let fits = match controller {
-            Some(controller) => kind == "cgroup" && options.split(',').any(|option| option == controller.name()),
-            None => kind == "cgroup2",
+            "" => kind == "cgroup2",
+            controller => kind == "cgroup" && options.split(',').any(|option| option == controller),
         };
         let mut before = before.split(' ').skip(3);
         let (root, mounted_at) = (before.next()?, before.next()?);
@@ -380,8 +378,8 @@ fn remove_left_over(own: &Path) {
 /// rule doesn't hold.
 fn version_two(mounts: &str, memberships: &str, name: &str) -> io::Result<Arc<NodeGroup>> {
     let own =
-        own_group(mounts, memberships, None).ok_or_else(|| io::Error::other("no cgroup file system is mounted"))?;
-    let top = own_group(mounts, "0::/", None);
+        own_group(mounts, memberships, "").ok_or_else(|| io::Error::other("no cgroup file system is mounted"))?;
+    let top = own_group(mounts, "0::/", "");
     // A node that is begun by one, or in place of one, finds itself in the leaf.
     let own = match own.parent() {
         Some(parent) if own.ends_with(LEAF) && top.as_ref().is_some_and(|top| parent.starts_with(top)) => {
@@ -464,10 +462,10 @@ mod tests {
     #[test]
     fn the_own_group_is_found_where_it_is_mounted() {
         let of = |controller| own_group(MOUNTS, MEMBERSHIPS, controller);
-        assert_eq!(of(Some(Controller::Memory)).unwrap(), Path::new("/sys/fs/cgroup/memory/a/b"));
-        assert_eq!(of(Some(Controller::Cpu)).unwrap(), Path::new("/sys/fs/cgroup/cpu/inner"));
-        assert_eq!(of(Some(Controller::Pids)), None);
-        assert_eq!(of(None).unwrap(), Path::new("/sys/fs/cgroup/unified/user.slice/x"));
+        assert_eq!(of("memory").unwrap(), Path::new("/sys/fs/cgroup/memory/a/b"));
+        assert_eq!(of("cpu").unwrap(), Path::new("/sys/fs/cgroup/cpu/inner"));
+        assert_eq!(of("pids"), None);
+        assert_eq!(of("").unwrap(), Path::new("/sys/fs/cgroup/unified/user.slice/x"));
     }
 
     /// Runs a shell script in a group of its own.

@@ -7,30 +7,46 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::fstat;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
-use crate::namespace::user_namespace;
+use crate::namespace::{IdMap, user_namespace};
 
 /// Makes the mount, for a worker that will be the user and group `identity`. Wants the privilege to
 /// mount.
 ///
 /// # Errors
 /// The folder's file system can't show owners otherwise than they are, or the privilege is missing.
-pub fn grant(folder: impl AsFd, identity: u32, read_only: bool) -> io::Result<OwnedFd> {
+pub fn grant(folder: impl AsFd, identity: u32, read_only: bool, programs: Programs) -> io::Result<OwnedFd> {
     let folder = folder.as_fd();
     let owner = fstat(folder)?;
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
     let mount = open_tree(folder, "", flags)?;
-    let namespace = user_namespace((owner.st_uid, identity), (owner.st_gid, identity))?;
-    set_attributes(mount.as_fd(), namespace.as_fd(), read_only)?;
-    Ok(mount)
-}
-
-fn set_attributes(mount: BorrowedFd<'_>, namespace: BorrowedFd<'_>, read_only: bool) -> io::Result<()> {
-    let mut set = libc::MOUNT_ATTR_IDMAP | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
+    let one = |inside| IdMap { inside, outside: identity, count: 1 };
+    let namespace = user_namespace(one(owner.st_uid), one(owner.st_gid))?;
+    let mut set = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
     if read_only {
         set |= libc::MOUNT_ATTR_RDONLY;
     }
+    match programs {
+        Programs::Refused => set |= libc::MOUNT_ATTR_NOEXEC,
+        Programs::Run => {}
+    }
+    set_attributes(mount.as_fd(), namespace.as_fd(), set)?;
+    Ok(mount)
+}
+
+/// Whether programs may be run from a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Programs {
+    /// They may.
+    Run,
+    /// They may not.
+    Refused,
+}
+
+/// Sets these attributes of a mount that is attached nowhere, and shows its owners as the user
+/// namespace has them.
+pub(crate) fn set_attributes(mount: BorrowedFd<'_>, namespace: BorrowedFd<'_>, set: u64) -> io::Result<()> {
     let attributes = libc::mount_attr {
-        attr_set: set,
+        attr_set: set | libc::MOUNT_ATTR_IDMAP,
         attr_clr: 0,
         propagation: 0,
         userns_fd: u64::from(namespace.as_raw_fd().cast_unsigned()),
@@ -83,7 +99,7 @@ mod tests {
         std::os::unix::fs::chown(&inner, Some(1234), Some(4321)).unwrap();
         fs::write(home.path().join("secret"), b"x").unwrap();
         let folder = openat(CWD, &inner, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
-        let mount = match grant(&folder, 77_777, false) {
+        let mount = match grant(&folder, 77_777, false, Programs::Refused) {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                 eprintln!("not shown on this host: {error}");
                 return;
@@ -94,7 +110,7 @@ mod tests {
         assert_eq!((seen.st_uid, seen.st_gid), (77_777, 77_777));
         let up = openat(&mount, "../secret", OFlags::RDONLY, Mode::empty());
         assert_eq!(up.unwrap_err(), rustix::io::Errno::NOENT);
-        let read_only = grant(&folder, 77_777, true).unwrap();
+        let read_only = grant(&folder, 77_777, true, Programs::Refused).unwrap();
         let flags = OFlags::CREATE | OFlags::WRONLY;
         let refused = openat(&read_only, "new", flags, Mode::RUSR);
         assert_eq!(refused.unwrap_err(), rustix::io::Errno::ROFS);

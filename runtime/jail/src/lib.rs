@@ -13,10 +13,12 @@
 
 pub mod beneath;
 pub mod cgroup;
+pub mod counters;
 pub mod disk;
 pub mod enclose;
 pub mod grant;
 pub mod inherited;
+pub mod mounts;
 pub mod namespace;
 pub mod privilege;
 pub mod scratch;
@@ -34,6 +36,6 @@ pub use beneath::{AllowedFolders, OpenError};
 pub use cgroup::{Cgroup, CgroupRoot, Controller};
 pub use disk::Disk;
 pub use enclose::{Enclosed, Enclosure, enclose};
-pub use namespace::{NamespaceKind, Namespaces};
+pub use namespace::{IdMap, NamespaceKind, Namespaces};
 pub use scratch::{Scratch, ScratchRoot};
 pub use spawn::{Killer, ProcessEnd, Spawner, WorkerCommand, WorkerProcess};

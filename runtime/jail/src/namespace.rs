@@ -84,26 +84,38 @@ fn covers(map: &str, numbers: &RangeInclusive<u32>) -> bool {
 pub(crate) fn write_maps(child: Pid, namespaces: Namespaces) -> io::Result<()> {
     if namespaces.kind == NamespaceKind::Unprivileged {
         // Known as root in there, or its program would begin without the capabilities that it gives up.
-        write_map(child, "uid_map", 0, getuid().as_raw())?;
+        let root = |outside| IdMap { inside: 0, outside, count: 1 };
+        write_map(child, "uid_map", root(getuid().as_raw()))?;
         // An unprivileged process may map its group only for a child that can't change its groups.
         fs::write(of_process(child, "setgroups"), "deny")?;
-        write_map(child, "gid_map", 0, getgid().as_raw())?;
+        write_map(child, "gid_map", root(getgid().as_raw()))?;
     }
     Ok(())
 }
 
-/// A user namespace in which `inside` is what `outside` is to the host, for users and groups: what
-/// the kernel wants to map the owners of a mount.
+/// A run of user or group numbers that are others on the other side of a user namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdMap {
+    /// The first one inside; of a mount, the first one on disk.
+    pub inside: u32,
+    /// What it is outside; of a mount, what it is shown as.
+    pub outside: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// A user namespace in which users and groups are other ones than to the host: what the kernel wants
+/// to map the owners of a mount.
 ///
 /// # Errors
 /// This process may not make it.
-pub(crate) fn user_namespace(users: (u32, u32), groups: (u32, u32)) -> io::Result<OwnedFd> {
+pub(crate) fn user_namespace(users: IdMap, groups: IdMap) -> io::Result<OwnedFd> {
     let (gate, opener) = pipe_with(PipeFlags::CLOEXEC)?;
     let flags = u64::from(libc::CLONE_NEWUSER.cast_unsigned());
     let forked = clone_waiting(flags, gate.as_fd(), opener.as_fd())?;
     let child = Pid::from_raw(forked.process).expect("a process number is positive");
-    let opened = write_map(child, "uid_map", users.0, users.1)
-        .and_then(|()| write_map(child, "gid_map", groups.0, groups.1))
+    let opened = write_map(child, "uid_map", users)
+        .and_then(|()| write_map(child, "gid_map", groups))
         .and_then(|()| fs::File::open(of_process(child, "ns/user")));
     drop(opener);
     // It ends by the closed gate; reaping a child of ours can't fail.
@@ -118,8 +130,9 @@ fn of_process(process: Pid, file: &str) -> String {
     format!("/proc/{}/{file}", process.as_raw_nonzero())
 }
 
-fn write_map(process: Pid, file: &str, inside: u32, outside: u32) -> io::Result<()> {
-    fs::write(of_process(process, file), format!("{inside} {outside} 1"))
+fn write_map(process: Pid, file: &str, map: IdMap) -> io::Result<()> {
+    let IdMap { inside, outside, count } = map;
+    fs::write(of_process(process, file), format!("{inside} {outside} {count}"))
 }
 
 #[cfg(test)]

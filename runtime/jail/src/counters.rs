@@ -1,0 +1,160 @@
+//! The cgroup of a container, which its runtime makes: where it will be, and what it has counted.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::cgroup::{LEAF, own_group};
+
+/// The group below which those of containers lie. It outlives the node, as they do.
+const CONTAINERS: &str = "wasmbatch-containers";
+
+/// Where a container's counters are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerGroup {
+    /// What a runtime is told: a path from the mounted top, or, of version 1, below the group in which
+    /// the runtime itself is.
+    pub runtime_path: String,
+    /// Its folder with the memory counters.
+    pub memory: Option<PathBuf>,
+    /// Its folder with the CPU counters.
+    pub cpu: Option<PathBuf>,
+    /// Its folder with the I/O counters.
+    pub io: Option<PathBuf>,
+    /// Its folder with the process counters.
+    pub processes: Option<PathBuf>,
+}
+
+impl ContainerGroup {
+    /// The group that a container of this name gets when this process's child begins it. Nothing is
+    /// made. Controllers that this process can't make groups of are missing.
+    pub fn of(name: &str) -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let (mounts, memberships) = (read("/proc/self/mountinfo"), read("/proc/self/cgroup"));
+        Self::find(&mounts, &memberships, name)
+    }
+
+    fn find(mounts: &str, memberships: &str, name: &str) -> Self {
+        let relative = format!("{CONTAINERS}/{name}");
+        let one = |controller| {
+            let own = own_group(mounts, memberships, controller)?;
+            may_make(&own).then(|| own.join(&relative))
+        };
+        let mut found = Self {
+            memory: one("memory"),
+            cpu: one("cpuacct"),
+            io: one("blkio"),
+            processes: one("pids"),
+            runtime_path: relative.clone(),
+        };
+        if found.memory.is_none()
+            && let Some((parent, shown)) = handing_parent(mounts, memberships)
+        {
+            let folder = parent.join(&relative);
+            let has = |controller: &str| hands_on(&parent, controller).then(|| folder.clone());
+            found.runtime_path = Path::new("/").join(shown).join(&relative).display().to_string();
+            found.memory = has("memory");
+            found.cpu = found.cpu.or_else(|| has("cpu"));
+            found.io = found.io.or_else(|| has("io"));
+            found.processes = found.processes.or_else(|| has("pids"));
+        }
+        found
+    }
+
+    /// How many of its processes the kernel has killed for want of memory.
+    pub fn memory_kills(&self) -> u64 {
+        let key = |file: &str| value_of(self.memory.as_deref(), file, "oom_kill");
+        key("memory.events").or_else(|| key("memory.oom_control")).unwrap_or(0)
+    }
+
+    /// Most memory that it ever used, bytes.
+    pub fn memory_peak(&self) -> Option<u64> {
+        let number = |file: &str| number_of(self.memory.as_deref(), file);
+        number("memory.peak").or_else(|| number("memory.max_usage_in_bytes"))
+    }
+
+    /// CPU time that all its processes took so far.
+    pub fn cpu_time(&self) -> Option<Duration> {
+        let folder = self.cpu.as_deref();
+        let two = || value_of(folder, "cpu.stat", "usage_usec").map(Duration::from_micros);
+        number_of(folder, "cpuacct.usage").map(Duration::from_nanos).or_else(two)
+    }
+
+    /// Bytes that were read from and written to devices.
+    pub fn device_bytes(&self) -> (u64, u64) {
+        let Some(folder) = self.io.as_deref() else { return (0, 0) };
+        if let Ok(text) = fs::read_to_string(folder.join("io.stat")) {
+            let sum = |key: &str| {
+                let fields = text.split_whitespace().filter_map(|field| field.strip_prefix(key)?.parse::<u64>().ok());
+                fields.fold(0, u64::saturating_add)
+            };
+            return (sum("rbytes="), sum("wbytes="));
+        }
+        let text = fs::read_to_string(folder.join("blkio.throttle.io_service_bytes")).unwrap_or_default();
+        let sum = |word: &str| {
+            let lines = text.lines().filter_map(|line| {
+                let mut fields = line.split(' ').skip(1);
+                (fields.next()? == word).then(|| fields.next()?.parse::<u64>().ok())?
+            });
+            lines.fold(0, u64::saturating_add)
+        };
+        (sum("Read"), sum("Write"))
+    }
+
+    /// Kills every process that is in it now.
+    pub fn kill(&self) {
+        for folder in self.folders() {
+            // Version 2 has a file for this; those that are begun meanwhile are hit too.
+            if fs::write(folder.join("cgroup.kill"), "1").is_ok() {
+                continue;
+            }
+            let text = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+            for process in text.lines().filter_map(|line| rustix::process::Pid::from_raw(line.parse().ok()?)) {
+                // Gone is as good.
+                let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
+            }
+        }
+    }
+
+    /// Whether no process is in it, or it isn't there.
+    pub fn is_deserted(&self) -> bool {
+        self.folders().all(|folder| {
+            fs::read_to_string(folder.join("cgroup.procs")).map_or(true, |text| text.trim().is_empty())
+        })
+    }
+
+    fn folders(&self) -> impl Iterator<Item = &Path> {
+        [&self.memory, &self.cpu, &self.io, &self.processes].into_iter().flatten().map(PathBuf::as_path)
+    }
+}
+
+/// The group of version 2 that hands controllers on to containers' groups, and its path from the
+/// mounted top: that of the node's own groups.
+fn handing_parent(mounts: &str, memberships: &str) -> Option<(PathBuf, PathBuf)> {
+    let top = own_group(mounts, "0::/", "")?;
+    let own = own_group(mounts, memberships, "")?;
+    let above = own.ends_with(LEAF).then(|| own.parent().map(Path::to_owned)).flatten();
+    let candidates = [above, Some(own), Some(top.clone())];
+    let parent = candidates.into_iter().flatten().find(|group| hands_on(group, "memory") && may_make(group))?;
+    let shown = parent.strip_prefix(&top).ok()?.to_owned();
+    Some((parent, shown))
+}
+
+fn hands_on(group: &Path, controller: &str) -> bool {
+    let text = fs::read_to_string(group.join("cgroup.subtree_control")).unwrap_or_default();
+    text.split_whitespace().any(|name| name == controller)
+}
+
+/// Whether this process may make groups there.
+fn may_make(group: &Path) -> bool {
+    rustix::fs::access(group, rustix::fs::Access::WRITE_OK).is_ok()
+}
+
+fn number_of(folder: Option<&Path>, file: &str) -> Option<u64> {
+    fs::read_to_string(folder?.join(file)).ok()?.trim().parse().ok()
+}
+
+fn value_of(folder: Option<&Path>, file: &str, key: &str) -> Option<u64> {
+    let text = fs::read_to_string(folder?.join(file)).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+}
