@@ -27,6 +27,7 @@ mod worker;
 
 pub use options::{InvalidOptions, Options};
 pub use pool::{StartError, WorkerPool};
+pub use program::refusal;
 pub use reason::matchable;
 pub use spec::{
     Adopted, AttemptSink, AttemptSpec, ContainerSettings, Device, EngineProfile, Executor, ImageError, ImageInfo,

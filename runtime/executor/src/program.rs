@@ -129,7 +129,7 @@ impl Identity {
 }
 
 /// Why a path can't be used, fit for a reason.
-pub(crate) fn refusal(what: &str, path: &Path, error: &OpenError) -> String {
+pub fn refusal(what: &str, path: &Path, error: &OpenError) -> String {
     let shown = path.display();
     match error {
         OpenError::Relative => format!("{what} {shown} is not an absolute path"),

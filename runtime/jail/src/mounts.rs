@@ -130,3 +130,12 @@ pub fn attach(mount: impl AsFd, folder: &Path) -> io::Result<()> {
 pub fn detach(folder: &Path) -> io::Result<()> {
     Ok(unmount(folder, UnmountFlags::DETACH)?)
 }
+
+/// A clone of what is at an open folder, mounted nowhere yet.
+///
+/// # Errors
+/// The privilege is missing.
+pub fn clone_of(folder: impl AsFd) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    Ok(open_tree(folder.as_fd(), "", flags)?)
+}

@@ -1,0 +1,207 @@
+//! The process beside each container: it outlives the node, keeps the container's pipes and exit code,
+//! and removes what it left.
+
+mod rootfs;
+mod watch;
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::ExitCode;
+
+use rustix::pipe::{PipeFlags, pipe_with};
+use wasmbatch_executor::MountSource;
+use wasmbatch_jail::counters::ContainerGroup;
+use wasmbatch_jail::mounts::leave_mount_namespace;
+
+use crate::cdi::{Edits, Registry};
+use crate::folder::{ContainerFolder, End, Order, Status, Users};
+use crate::image::ImageConfig;
+use crate::oci::{self, BindMount, Identity, Limits, Plan, user};
+use crate::runtime::Runtime;
+use crate::spool;
+use rootfs::{Rootfs, Unmountable};
+use watch::Watched;
+
+/// Serves one container, whose folder this is, from beginning to end.
+pub fn shim_main(folder: &Path) -> ExitCode {
+    let folder = ContainerFolder::at(folder.to_owned());
+    match serve(&folder) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // It ends up in the shim's log.
+            let _ = writeln!(io::stderr(), "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(folder: &ContainerFolder) -> io::Result<()> {
+    let Some(mut lock) = folder.take_lock()? else { return Err(io::Error::other("there is a shim already")) };
+    lock.set_len(0)?;
+    lock.write_all(std::process::id().to_string().as_bytes())?;
+    let order = folder.order()?;
+    let talk = Talk::open(folder)?;
+    let end = match run(folder, &order, &talk) {
+        Ok(end) => end,
+        Err(Unmountable(reason)) => End::NotStarted { reason },
+    };
+    let started_at = folder.status()?.and_then(|status| status.started_at);
+    folder.write_status(&Status { started_at, end: Some(end) })?;
+    talk.tell();
+    Ok(())
+}
+
+/// The two pipes to the node, each open in both directions so that neither ever ends.
+pub(crate) struct Talk {
+    words: File,
+    events: File,
+}
+
+impl Talk {
+    fn open(folder: &ContainerFolder) -> io::Result<Self> {
+        let open = |path| {
+            let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
+            Ok::<_, io::Error>(File::from(rustix::fs::open(path, flags, rustix::fs::Mode::empty())?))
+        };
+        Ok(Self { words: open(folder.words())?, events: open(folder.events())? })
+    }
+
+    /// Says that there is something new. A full pipe says so already.
+    fn tell(&self) {
+        let _ = rustix::io::write(&self.events, b"!");
+    }
+}
+
+fn run(folder: &ContainerFolder, order: &Order, talk: &Talk) -> Result<End, Unmountable> {
+    let failed = |error: io::Error| Unmountable(format!("ResourceInitializationError: the shim: {error}"));
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|error| failed(error.into()))?;
+    leave_mount_namespace().map_err(failed)?;
+    let rootfs = Rootfs::mount(order, &folder.path().join("changes"))?;
+    let group = order.group.clone().map(ContainerGroup::from);
+    specify(folder, order, &rootfs, group.as_ref())?;
+
+    let runtime = folder.path().join("runtime");
+    std::fs::create_dir(&runtime).map_err(failed)?;
+    let runtime = Runtime { program: &order.runtime, folder: &runtime };
+    let name = folder.name();
+    let ([stdout, stderr], outputs) = pipes().map_err(failed)?;
+    let begun = runtime.run(folder.path(), &name, outputs);
+    let process = match begun {
+        Ok(process) => process,
+        Err(complaint) => {
+            clean(&runtime, &name, group.as_ref());
+            return Err(Unmountable(format!("CannotStartContainerError: {complaint}")));
+        }
+    };
+    let spool = spool::Writer::new(
+        File::options().write(true).open(folder.output()).map_err(failed)?,
+        File::options().read(true).write(true).create(true).truncate(false).open(folder.consumed()).map_err(failed)?,
+    );
+    let watched = Watched::new(process, order, talk, spool, [stdout, stderr], group.as_ref()).map_err(failed)?;
+    folder.write_status(&Status { started_at: Some(now_millis()), end: None }).map_err(failed)?;
+    talk.tell();
+    let (exit_code, cause) = watched.until_end().map_err(failed)?;
+    let memory_kills = group.as_ref().map_or(0, ContainerGroup::memory_kills);
+    let usage = group.as_ref().map(watch::used).unwrap_or_default();
+    clean(&runtime, &name, group.as_ref());
+    let disk_is_clean = rootfs.take_down();
+    Ok(End::Ended { exit_code, cause, memory_kills, usage, disk_is_clean })
+}
+
+fn pipes() -> io::Result<([OwnedFd; 2], [OwnedFd; 2])> {
+    let (stdout, container_stdout) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (stderr, container_stderr) = pipe_with(PipeFlags::CLOEXEC)?;
+    for end in [&stdout, &stderr] {
+        rustix::fs::fcntl_setfl(end, rustix::fs::OFlags::NONBLOCK)?;
+    }
+    Ok(([stdout, stderr], [container_stdout, container_stderr]))
+}
+
+/// Writes the specification that the runtime reads.
+fn specify(
+    folder: &ContainerFolder,
+    order: &Order,
+    rootfs: &Rootfs,
+    group: Option<&ContainerGroup>,
+) -> Result<(), Unmountable> {
+    let Order { spec, users, gpus, device_folders, most_processes, .. } = order;
+    let cannot = |error: &dyn std::fmt::Display| Unmountable(format!("CannotStartContainerError: {error}"));
+    let failed = |error: io::Error| Unmountable(format!("ResourceInitializationError: the shim: {error}"));
+    let config = ImageConfig::from(order.config.clone());
+    let wanted = spec.container.user.as_deref().or(config.user.as_deref()).unwrap_or_default();
+    let (passwd, groups) = (rootfs.accounts("etc/passwd"), rootfs.accounts("etc/group"));
+    let user = user::resolve(wanted, &passwd, &groups).map_err(|error| cannot(&error))?;
+    let mut mounts = Vec::new();
+    for (number, mount) in spec.mounts.iter().enumerate() {
+        let source = rootfs.volume(order, number, mount, user.uid, user.gid)?;
+        let read_only = mount.read_only && !matches!(mount.source, MountSource::Empty);
+        mounts.push(BindMount { source, destination: mount.container_path.clone(), read_only });
+    }
+    let devices = spec.container.devices.iter().map(oci::look_up);
+    let devices = devices.collect::<Result<Vec<_>, _>>().map_err(|error| cannot(&error))?;
+    let edits = if gpus.is_empty() {
+        Edits::default()
+    } else {
+        Registry::scan(device_folders).edits(gpus).map_err(|error| cannot(&error))?
+    };
+    let init = spec.container.init_process.then(|| place_init(rootfs)).transpose().map_err(failed)?;
+    let specification = oci::specification(&Plan {
+        arguments: spec.arguments.get(1..).unwrap_or_default(),
+        environment: &spec.environment,
+        settings: &spec.container,
+        image: &config,
+        rootfs: &rootfs.root(),
+        read_only_root: spec.read_only_root,
+        identity: match users {
+            Users::Range { first, .. } => Identity::Range { first: *first },
+            Users::Host { .. } => Identity::Host,
+            Users::Inner => Identity::Inner { count: rootfs::USERS },
+        },
+        network: spec.network,
+        mounts: &mounts,
+        cgroup: group.map(|group| Path::new(&group.runtime_path)),
+        limits: group.map(|_| Limits {
+            memory_bytes: spec.memory_limit_bytes,
+            swap_bytes: spec.container.swap_bytes.unwrap_or(0),
+            swappiness: spec.container.swappiness,
+            cpu_thousandths: spec.cpu_thousandths,
+            pids: *most_processes,
+        }),
+        user: &user,
+        init: init.as_deref(),
+        devices: &devices,
+        edits: &edits,
+        hostname: "localhost",
+    });
+    let specification = specification.map_err(|error| cannot(&error))?;
+    let text = serde_json::to_vec(&specification).map_err(|error| cannot(&error))?;
+    std::fs::write(folder.path().join("config.json"), text).map_err(failed)
+}
+
+/// Puts the first process of containers that want one where they can be given it.
+fn place_init(rootfs: &Rootfs) -> io::Result<std::path::PathBuf> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = rootfs.place("init");
+    std::fs::write(&place, crate::INIT)?;
+    std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o755))?;
+    Ok(place)
+}
+
+/// Removes what the runtime and the kernel have of a container whose processes have ended.
+fn clean(runtime: &Runtime<'_>, name: &str, group: Option<&ContainerGroup>) {
+    if let Some(group) = group {
+        group.kill();
+    }
+    if let Err(error) = runtime.delete(name) {
+        // It ends up in the shim's log.
+        let _ = writeln!(io::stderr(), "the runtime can't remove {name}: {error}");
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a shim tells the time when nobody else is there")]
+pub(crate) fn now_millis() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
