@@ -1,0 +1,106 @@
+//! Everything that a container's specification is made from.
+
+use std::path::{Path, PathBuf};
+
+use wasmbatch_executor::{ContainerSettings, NetworkAccess};
+
+use super::device::HostDevice;
+use super::user::ResolvedUser;
+use crate::cdi::Edits;
+use crate::image::ImageConfig;
+
+/// How many users and how many groups a container has, but for one of an ordinary user's node.
+pub const RANGE_SIZE: u32 = 65_536;
+
+/// One container, complete in itself: nothing else is looked up for its specification.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan<'a> {
+    /// The job's arguments behind the program's name.
+    pub arguments: &'a [String],
+    /// The job's variables; they lie over the image's.
+    pub environment: &'a [(String, String)],
+    /// What the job asks of its container. Its devices count only as far as
+    /// [`devices`](Self::devices) has them, and `privileged` only where [`identity`](Self::identity)
+    /// says so.
+    pub settings: &'a ContainerSettings,
+    /// What the image says of its container.
+    pub image: &'a ImageConfig,
+    /// Its root folder on the host, with real folders `dev` and `proc`; absolute.
+    pub rootfs: &'a Path,
+    /// Whether it may only read it.
+    pub read_only_root: bool,
+    /// Who it is on the host.
+    pub identity: Identity,
+    /// What it reaches of the network.
+    pub network: NetworkAccess,
+    /// Folders and files of the host.
+    pub mounts: &'a [BindMount],
+    /// Its cgroup below each hierarchy's root, absolute; without it runc gets none to make.
+    pub cgroup: Option<&'a Path>,
+    /// What its cgroup holds it to. Only with a [`cgroup`](Self::cgroup).
+    pub limits: Option<Limits>,
+    /// Whom its process runs as.
+    pub user: &'a ResolvedUser,
+    /// A static program on the host to be its first process, given `-- PROGRAM ARGUMENTS`.
+    pub init: Option<&'a Path>,
+    /// Devices that it may use, beside those that every container has.
+    pub devices: &'a [HostDevice],
+    /// What CDI specifications say of its devices.
+    pub edits: &'a Edits,
+    /// At most 63 letters, digits and hyphens.
+    pub hostname: &'a str,
+}
+
+/// Who a container is on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// A range of users and groups that nobody else has: 0 is `first`, [`RANGE_SIZE`] in all.
+    Range {
+        /// On the host.
+        first: u32,
+    },
+    /// The host's root with every right, for jobs that ask for it where the node's owner allows it.
+    Host,
+    /// The users of the namespace that runc is started in, as far as there are any.
+    Inner {
+        /// How many, from 0; from 1.
+        count: u32,
+    },
+}
+
+impl Identity {
+    /// Users and groups from this on don't exist.
+    pub(super) fn ids(self) -> u32 {
+        match self {
+            Self::Range { .. } | Self::Host => RANGE_SIZE,
+            Self::Inner { count } => count.min(RANGE_SIZE),
+        }
+    }
+}
+
+/// A folder or file of the host that a container sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BindMount {
+    /// On the host, absolute.
+    pub source: PathBuf,
+    /// In the container, absolute.
+    pub destination: String,
+    /// Whether it may only read.
+    pub read_only: bool,
+}
+
+/// What a cgroup holds a container to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory, bytes. runc refuses less than about 4 MiB.
+    pub memory_bytes: u64,
+    /// Swap beside it, bytes.
+    pub swap_bytes: u64,
+    /// How readily memory is swapped out, 0 to 100. Only where the memory controller is of cgroup v1:
+    /// v2 has no such thing, and crun fails there.
+    pub swappiness: Option<u8>,
+    /// CPU time per wall time, thousandths of a CPU; below 10 counts as 10, the kernel's least.
+    pub cpu_thousandths: u32,
+    /// Processes and threads.
+    pub pids: u32,
+}
