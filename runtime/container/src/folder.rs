@@ -142,6 +142,8 @@ pub(crate) enum End {
         cause: Cause,
         /// Processes that the kernel killed for want of memory.
         memory_kills: u64,
+        /// Whether it was asked to stop before.
+        stopped: bool,
         /// What it used.
         usage: Used,
         /// Whether the disk is as empty as it was.
@@ -271,11 +273,6 @@ impl ContainerFolder {
         self.0.join("shim.log")
     }
 
-    /// Where its root folder is mounted, for the shim only.
-    pub(crate) fn mounts(&self) -> PathBuf {
-        self.0.join("mounts")
-    }
-
     /// The lock that a shim holds for as long as it lives; it has the shim's process number.
     pub(crate) fn lock(&self) -> PathBuf {
         self.0.join("lock")
@@ -378,6 +375,7 @@ pub(crate) mod tests {
                 exit_code: 137,
                 cause: Cause::CpuTime,
                 memory_kills: 1,
+                stopped: true,
                 usage: Used { cpu_microseconds: 1, ..Used::default() },
                 disk_is_clean: false,
             }),

@@ -8,6 +8,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use wasmbatch_jail::spawn::tie_to_parent;
 
 /// A runtime that takes longer to begin or remove a container is stuck, and killed.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -67,7 +68,8 @@ fn locate(name: &Path) -> Option<PathBuf> {
     }
     // A service's PATH may lack the folders for root's programs.
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/sbin"].map(PathBuf::from));
+    let folders =
+        std::env::split_paths(&path).chain(["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/sbin"].map(PathBuf::from));
     folders.map(|folder| folder.join(name)).find(|program| program.is_file())
 }
 
@@ -99,6 +101,8 @@ impl Runtime<'_> {
         let mut command = self.command(&log);
         command.args(["run", "--detach", "--pid-file"]).arg(&number).arg("--bundle").arg(bundle).arg(name);
         command.stdout(stdout).stderr(stderr);
+        // A container begun behind the back of its shim would be nobody's.
+        tie_to_parent(&mut command);
         let mut child = command.spawn().map_err(failed)?;
         // Its copies of the pipes would never end.
         drop(command);
@@ -113,7 +117,8 @@ impl Runtime<'_> {
     /// Ends a container, if it is there, and removes what the runtime and the kernel have of it.
     pub(crate) fn delete(&self, name: &str) -> io::Result<()> {
         let mut command = self.command(&self.folder.join("log"));
-        let mut child = command.args(["delete", "--force", name]).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let mut child =
+            command.args(["delete", "--force", name]).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         let status = wait(&mut child)?;
         if status.success() { Ok(()) } else { Err(io::Error::other(format!("{status}"))) }
     }
@@ -129,16 +134,17 @@ impl Runtime<'_> {
 fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     // What it looks up by name are its own helpers.
-    command.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin").stdin(Stdio::null());
+    command
+        .env_clear()
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .stdin(Stdio::null());
     command
 }
 
 /// Waits for a runtime to end, and kills it where it is stuck.
 fn wait(child: &mut std::process::Child) -> io::Result<ExitStatus> {
-    let pidfd = rustix::process::pidfd_open(
-        rustix::process::Pid::from_child(child),
-        rustix::process::PidfdFlags::empty(),
-    )?;
+    let pidfd =
+        rustix::process::pidfd_open(rustix::process::Pid::from_child(child), rustix::process::PidfdFlags::empty())?;
     let until = Instant::now() + PATIENCE;
     loop {
         let left = until.saturating_duration_since(Instant::now());
@@ -181,7 +187,9 @@ mod tests {
         for holed in ["runc version 1.1.5+ds1", "runc version 1.2.7", "runc version 1.3.2", "crun version 1.8.1"] {
             assert!(warning(holed).is_some(), "{holed}");
         }
-        for safe in ["runc version 1.2.8", "runc version 1.3.6", "runc version 1.4.0", "crun version 1.28", "youki 0.7.0"] {
+        for safe in
+            ["runc version 1.2.8", "runc version 1.3.6", "runc version 1.4.0", "crun version 1.28", "youki 0.7.0"]
+        {
             assert_eq!(warning(safe), None, "{safe}");
         }
     }

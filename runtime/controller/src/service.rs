@@ -16,12 +16,12 @@ use wasmbatch_core::{
     AttemptEvent, AttemptId, Command, Corrupt, Document, Ending, Job, JobId, JobProgress, Name, Node, Record, Report,
     StateMachine, Tags, Timestamp,
 };
-use wasmbatch_executor::{AttemptSink, Executor, NetworkAccess};
-use wasmbatch_store::logs::LogStore;
+use wasmbatch_executor::{Adopted, AttemptSink, Executor, NetworkAccess, Survivor};
+use wasmbatch_store::logs::{InterruptedStream, LogStore};
 use wasmbatch_store::{OpenError, Snapshot, Store};
 
 use crate::ReadError;
-use crate::attempt::log_target;
+use crate::attempt::{LogTarget, log_target};
 use crate::clock::Clock;
 use crate::dispatch::Dispatcher;
 use crate::figures::Figures;
@@ -124,8 +124,14 @@ impl Controller {
         let sink = Arc::new(Sink::new(Arc::clone(&logs), Arc::clone(&inbox), Arc::clone(&clock)));
 
         let instance = node.instance.clone();
-        let machine = restore(&store, &logs, &inbox, node.clone(), &*clock)?;
         let executor = executor(Arc::clone(&sink) as Arc<dyn AttemptSink>).map_err(StartError::Executor)?;
+        let Restored { machine, adopted, told_to_end } =
+            restore(&store, &logs, &inbox, node.clone(), &*clock, &executor.survivors())?;
+        // Before anything starts, which could be given what these have.
+        executor.adopt(adopted);
+        for attempt in told_to_end {
+            executor.stop(attempt);
+        }
         let facts = NodeFacts {
             instance: node.instance,
             vcpus: node.vcpus,
@@ -198,11 +204,13 @@ impl Controller {
     }
 
     /// Takes no new work, lets running attempts end for at most `patience`, then ends them (they
-    /// count as interrupted), commits and stops.
+    /// count as interrupted), commits and stops. Attempts that outlive this process are left alone.
     pub async fn shutdown(self, patience: Duration) {
         self.handle.shared.inbox.drain();
         let mut under_way = self.under_way.clone();
-        let idle = tokio::time::timeout(patience, under_way.wait_for(|attempts| *attempts == 0)).await.is_ok();
+        let executor = &self.executor;
+        let idle = under_way.wait_for(|attempts| *attempts <= executor.surviving());
+        let idle = tokio::time::timeout(patience, idle).await.is_ok();
         if !idle {
             tracing::info!(attempts = *under_way.borrow(), "ending attempts that are still under way");
         }
@@ -259,23 +267,39 @@ fn sync_logs(logs: &LogStore) {
     }
 }
 
-/// The machine as the rows have it. Attempts under way died with the last process: their logs are
-/// read back, and they are reported lost with the writer's first batch.
+/// A machine, and what is to be done about attempts that have outlived the last process.
+struct Restored {
+    machine: StateMachine,
+    adopted: Vec<Adopted>,
+    told_to_end: Vec<AttemptId>,
+}
+
+/// The machine as the rows have it. Of attempts under way the survivors go on; the others died with
+/// the last process: their logs are read back, and they are reported lost with the writer's first
+/// batch.
 fn restore(
     store: &Store,
     logs: &LogStore,
     inbox: &Inbox,
     node: Node,
     clock: &dyn Clock,
-) -> Result<StateMachine, StartError> {
+    survivors: &[Survivor],
+) -> Result<Restored, StartError> {
+    let since = |survivor: &Survivor| {
+        let millis = survivor.started_at.and_then(|millis| i64::try_from(millis).ok());
+        (survivor.attempt, millis.map_or_else(|| clock.now(), Timestamp::from_millis))
+    };
+    let survivors: BTreeMap<AttemptId, Timestamp> = survivors.iter().map(since).collect();
     let snapshot = store.snapshot()?;
     let records = snapshot.live_records()?;
-    let streams = streams_under_way(&snapshot, &records)?;
+    let streams = streams_under_way(&snapshot, &records, &survivors)?;
     logs.recover(streams).map_err(|error| StartError::Read(ReadError(Box::new(error))))?;
     let mut machine = StateMachine::restore(node, records)?;
-    let lost: Vec<_> = machine.attempts_under_way().collect();
-    if !lost.is_empty() {
-        tracing::info!(attempts = lost.len(), "attempts were interrupted when the node went down");
+    let (surviving, lost): (Vec<_>, Vec<_>) =
+        machine.attempts_under_way().partition(|attempt| survivors.contains_key(attempt));
+    if !surviving.is_empty() || !lost.is_empty() {
+        let (surviving, lost) = (surviving.len(), lost.len());
+        tracing::info!(lost, surviving, "attempts were under way when the node went down");
     }
     for attempt in lost {
         let log = logs.seal(attempt, clock.now()).map_err(|error| StartError::Read(ReadError(Box::new(error))))?;
@@ -287,14 +311,17 @@ fn restore(
         apply_at_start(&mut machine, store, commands, clock.now())
             .map_err(|error: Fatal| StartError::FirstCommit(Box::new(error)))?;
     }
-    Ok(machine)
+    let told_to_end = machine.attempts_told_to_end().filter(|attempt| survivors.contains_key(attempt)).collect();
+    let adopted = surviving.into_iter().map(|attempt| Adopted { attempt, lines: logs.lines(attempt) }).collect();
+    Ok(Restored { machine, adopted, told_to_end })
 }
 
-/// The logs of attempts that run, each with when it began.
+/// The logs of attempts that ran, and of survivors whatever is known of them.
 fn streams_under_way(
     snapshot: &Snapshot,
     records: &[Record],
-) -> Result<Vec<(AttemptId, String, String, Timestamp)>, ReadError> {
+    survivors: &BTreeMap<AttemptId, Timestamp>,
+) -> Result<Vec<InterruptedStream>, ReadError> {
     let jobs: BTreeMap<JobId, &Job> = records.iter().filter_map(job_of).map(|(job, _)| (job.id, job)).collect();
     let parts = records.iter().filter_map(|record| match record {
         Record::Child(id, progress) => Some((*jobs.get(&id.whole())?, &**progress)),
@@ -302,13 +329,25 @@ fn streams_under_way(
     });
     let mut streams = Vec::new();
     for (job, progress) in parts {
-        let JobState::Running { started_at, .. } = &progress.state else {
-            continue;
+        let began_at = match &progress.state {
+            JobState::Running { started_at, .. } => Some(*started_at),
+            JobState::Submitted
+            | JobState::Pending { .. }
+            | JobState::Runnable { .. }
+            | JobState::Array { .. }
+            | JobState::Starting { .. }
+            | JobState::Succeeded { .. }
+            | JobState::Failed { .. } => None,
         };
+        let began = |attempt| began_at.into_iter().chain(survivors.get(&attempt).copied()).min();
+        let begun: Vec<_> = progress.containers_under_way().filter_map(|one| Some((one, began(one)?))).collect();
+        if begun.is_empty() {
+            continue;
+        }
         if let Some(definition) = snapshot.definition(&job.definition, job.revision)? {
-            for attempt in progress.containers_under_way() {
-                let target = log_target(job, &definition, attempt);
-                streams.push((attempt, target.group, target.stream, *started_at));
+            for (attempt, began_at) in begun {
+                let LogTarget { group, stream: name, limits } = log_target(job, &definition, attempt);
+                streams.push(InterruptedStream { attempt, group, name, limits, began_at });
             }
         }
     }

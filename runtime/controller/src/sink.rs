@@ -54,7 +54,8 @@ impl AttemptSink for Sink {
             // It never ran: no stream of its was ever named.
             AttemptEvent::Ended { ending: Ending::CouldNotStart { .. }, .. } => None,
             AttemptEvent::Ended {
-                ending: Ending::Exited { .. } | Ending::Failed { .. } | Ending::Stopped | Ending::Lost,
+                ending:
+                    Ending::Exited { .. } | Ending::Failed { .. } | Ending::Complied { .. } | Ending::Stopped | Ending::Lost,
                 ..
             } => {
                 let sealed = self.logs.seal(attempt, self.clock.now());

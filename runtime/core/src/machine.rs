@@ -39,6 +39,8 @@ pub struct Node {
     pub vcpus: Vcpus,
     /// Memory that jobs may hold at once, MiB.
     pub memory_mib: u64,
+    /// GPUs that jobs may hold at once.
+    pub gpus: u32,
 }
 
 /// The live part of the domain. Finished jobs, definitions and tags are rows only.
@@ -80,7 +82,7 @@ pub struct StateMachine {
 impl StateMachine {
     /// An empty machine for this node.
     pub fn new(node: Node) -> Self {
-        let total = Resources { vcpus: node.vcpus, memory_mib: node.memory_mib, gpus: 0 };
+        let total = Resources { vcpus: node.vcpus, memory_mib: node.memory_mib, gpus: node.gpus };
         Self {
             node,
             capacity: Pool::new(total),
@@ -205,6 +207,11 @@ impl StateMachine {
     /// The attempts under way, each container of them for itself.
     pub fn attempts_under_way(&self) -> impl Iterator<Item = AttemptId> {
         self.under_way.iter().flat_map(|id| self.jobs[id].progress.containers_under_way())
+    }
+
+    /// Those of them that were told to end, after a restart: whoever runs them still may not know.
+    pub fn attempts_told_to_end(&self) -> impl Iterator<Item = AttemptId> {
+        self.attempts_under_way().filter(|attempt| self.is_told_to_end(*attempt))
     }
 
     /// How many jobs have not ended, an array counting as one.

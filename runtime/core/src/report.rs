@@ -75,6 +75,11 @@ pub enum Ending {
     },
     /// Ended because the machine asked for it.
     Stopped,
+    /// Asked to end, it did so by itself, or was killed for not doing so.
+    Complied {
+        /// 0 to 255.
+        exit_code: u8,
+    },
     /// The node went down under it.
     Lost,
 }

@@ -89,7 +89,7 @@ pub struct Resources {
     pub vcpus: Vcpus,
     /// Memory in MiB.
     pub memory_mib: u64,
-    /// GPUs; no node has one to give yet, so a job that wants one waits.
+    /// GPUs, whole devices.
     pub gpus: u32,
 }
 

@@ -40,7 +40,7 @@ struct Arena {
 
 impl Arena {
     fn new(vcpus: u32, window_seconds: u32, weights: &[(&str, &str)]) -> Self {
-        let node = Node { instance: "i-1".to_owned(), vcpus: Vcpus::whole(vcpus), memory_mib: 1_000_000 };
+        let node = Node { instance: "i-1".to_owned(), vcpus: Vcpus::whole(vcpus), memory_mib: 1_000_000, gpus: 0 };
         let mut arena = Self {
             machine: StateMachine::new(node),
             rows: Rows::default(),
@@ -254,7 +254,7 @@ fn shares_get_what_their_weights_stand_for() {
     row("in proportion", &sum.iter().map(|held| held / sum[0]).collect::<Vec<_>>());
     assert_proportions(&sum, &[1.0, 2.0, 4.0], TWELVE_WINDOWS);
     let restored = StateMachine::restore(
-        Node { instance: "i-1".to_owned(), vcpus: Vcpus::whole(8), memory_mib: 1_000_000 },
+        Node { instance: "i-1".to_owned(), vcpus: Vcpus::whole(8), memory_mib: 1_000_000, gpus: 0 },
         backlog.arena.rows.live(),
     );
     assert!(restored.unwrap() == backlog.arena.machine, "all of it stands in the rows");

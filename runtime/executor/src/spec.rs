@@ -292,8 +292,8 @@ pub trait Executor: Send + Sync {
     /// `Ended`. What else survived is ended and removed. To be called once, before anything starts.
     fn adopt(&self, _survivors: Vec<Adopted>) {}
 
-    /// How many jobs have containers that would outlive this process now.
-    fn surviving_jobs(&self) -> usize {
+    /// How many attempts would outlive this process now.
+    fn surviving(&self) -> usize {
         0
     }
 

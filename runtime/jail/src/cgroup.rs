@@ -377,8 +377,7 @@ fn remove_left_over(own: &Path) {
 /// of its group, if nobody else is in that; otherwise the top of the hierarchy is tried, for which the
 /// rule doesn't hold.
 fn version_two(mounts: &str, memberships: &str, name: &str) -> io::Result<Arc<NodeGroup>> {
-    let own =
-        own_group(mounts, memberships, "").ok_or_else(|| io::Error::other("no cgroup file system is mounted"))?;
+    let own = own_group(mounts, memberships, "").ok_or_else(|| io::Error::other("no cgroup file system is mounted"))?;
     let top = own_group(mounts, "0::/", "");
     // A node that is begun by one, or in place of one, finds itself in the leaf.
     let own = match own.parent() {

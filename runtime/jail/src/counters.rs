@@ -61,6 +61,11 @@ impl ContainerGroup {
         found
     }
 
+    /// Whether its memory is counted by version 1.
+    pub fn is_version_one(&self) -> bool {
+        self.memory.is_some() && !self.runtime_path.starts_with('/')
+    }
+
     /// How many of its processes the kernel has killed for want of memory.
     pub fn memory_kills(&self) -> u64 {
         let key = |file: &str| value_of(self.memory.as_deref(), file, "oom_kill");
@@ -116,11 +121,18 @@ impl ContainerGroup {
         }
     }
 
+    /// Removes it, where the runtime has left it.
+    pub fn remove(&self) {
+        for folder in self.folders() {
+            // A group with processes in it stays.
+            let _ = fs::remove_dir(folder);
+        }
+    }
+
     /// Whether no process is in it, or it isn't there.
     pub fn is_deserted(&self) -> bool {
-        self.folders().all(|folder| {
-            fs::read_to_string(folder.join("cgroup.procs")).map_or(true, |text| text.trim().is_empty())
-        })
+        self.folders()
+            .all(|folder| fs::read_to_string(folder.join("cgroup.procs")).map_or(true, |text| text.trim().is_empty()))
     }
 
     fn folders(&self) -> impl Iterator<Item = &Path> {

@@ -277,6 +277,16 @@ fn failure_told(told: OwnedFd) -> io::Result<Option<io::Error>> {
     Ok(number.map(io::Error::from_raw_os_error))
 }
 
+/// Lets the kernel kill what this command begins when the thread that begins it ends.
+pub fn tie_to_parent(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt as _;
+    #[expect(unsafe_code, reason = "what happens between fork and exec has no safe form")]
+    // SAFETY: prctl(2) may be called there; it allocates nothing and takes no lock.
+    unsafe {
+        command.pre_exec(|| Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

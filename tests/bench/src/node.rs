@@ -99,7 +99,12 @@ impl RunningNode {
         pool.warm_workers = cpus;
         let options = Options {
             data_dir: home.to_owned(),
-            node: Node { instance: "bench".to_owned(), vcpus: Vcpus::whole(u32::try_from(cpus)?), memory_mib: 4096 },
+            node: Node {
+                instance: "bench".to_owned(),
+                vcpus: Vcpus::whole(u32::try_from(cpus)?),
+                memory_mib: 4096,
+                gpus: 0,
+            },
             allowed_mounts: Vec::new(),
             job_network: wasmbatch_executor::NetworkAccess::None,
             inbox_capacity: 4096,

@@ -115,7 +115,7 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let controller_options = wasmbatch_controller::Options {
             data_dir: folder.path().to_owned(),
-            node: Node { instance: "i-test".to_owned(), vcpus: Vcpus::whole(4), memory_mib: 4096 },
+            node: Node { instance: "i-test".to_owned(), vcpus: Vcpus::whole(4), memory_mib: 4096, gpus: 0 },
             allowed_mounts: vec![PathBuf::from("/data")],
             job_network: NetworkAccess::None,
             inbox_capacity: 64,

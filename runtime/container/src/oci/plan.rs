@@ -35,7 +35,8 @@ pub struct Plan<'a> {
     pub network: NetworkAccess,
     /// Folders and files of the host.
     pub mounts: &'a [BindMount],
-    /// Its cgroup below each hierarchy's root, absolute; without it runc gets none to make.
+    /// Its cgroup: below each hierarchy's root, or, relative, below the group that runc is in; without
+    /// it runc gets none to make.
     pub cgroup: Option<&'a Path>,
     /// What its cgroup holds it to. Only with a [`cgroup`](Self::cgroup).
     pub limits: Option<Limits>,

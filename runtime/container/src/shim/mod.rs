@@ -15,7 +15,7 @@ use wasmbatch_executor::MountSource;
 use wasmbatch_jail::counters::ContainerGroup;
 use wasmbatch_jail::mounts::leave_mount_namespace;
 
-use crate::cdi::{Edits, Registry};
+use crate::cdi::Edits;
 use crate::folder::{ContainerFolder, End, Order, Status, Users};
 use crate::image::ImageConfig;
 use crate::oci::{self, BindMount, Identity, Limits, Plan, user};
@@ -102,12 +102,12 @@ fn run(folder: &ContainerFolder, order: &Order, talk: &Talk) -> Result<End, Unmo
     let watched = Watched::new(process, order, talk, spool, [stdout, stderr], group.as_ref()).map_err(failed)?;
     folder.write_status(&Status { started_at: Some(now_millis()), end: None }).map_err(failed)?;
     talk.tell();
-    let (exit_code, cause) = watched.until_end().map_err(failed)?;
+    let watch::Ending { exit_code, cause, stopped } = watched.until_end().map_err(failed)?;
     let memory_kills = group.as_ref().map_or(0, ContainerGroup::memory_kills);
     let usage = group.as_ref().map(watch::used).unwrap_or_default();
     clean(&runtime, &name, group.as_ref());
     let disk_is_clean = rootfs.take_down();
-    Ok(End::Ended { exit_code, cause, memory_kills, usage, disk_is_clean })
+    Ok(End::Ended { exit_code, cause, memory_kills, stopped, usage, disk_is_clean })
 }
 
 fn pipes() -> io::Result<([OwnedFd; 2], [OwnedFd; 2])> {
@@ -130,21 +130,21 @@ fn specify(
     let cannot = |error: &dyn std::fmt::Display| Unmountable(format!("CannotStartContainerError: {error}"));
     let failed = |error: io::Error| Unmountable(format!("ResourceInitializationError: the shim: {error}"));
     let config = ImageConfig::from(order.config.clone());
-    let wanted = spec.container.user.as_deref().or(config.user.as_deref()).unwrap_or_default();
-    let (passwd, groups) = (rootfs.accounts("etc/passwd"), rootfs.accounts("etc/group"));
-    let user = user::resolve(wanted, &passwd, &groups).map_err(|error| cannot(&error))?;
+    let wanted = spec.container.user.as_deref().or(config.user.as_deref());
+    let user = user::resolve_below(&rootfs.root(), wanted).map_err(|error| cannot(&error))?;
     let mut mounts = Vec::new();
     for (number, mount) in spec.mounts.iter().enumerate() {
         let source = rootfs.volume(order, number, mount, user.uid, user.gid)?;
         let read_only = mount.read_only && !matches!(mount.source, MountSource::Empty);
         mounts.push(BindMount { source, destination: mount.container_path.clone(), read_only });
     }
-    let devices = spec.container.devices.iter().map(oci::look_up);
+    let devices = spec.container.devices.iter().map(oci::device::look_up);
     let devices = devices.collect::<Result<Vec<_>, _>>().map_err(|error| cannot(&error))?;
     let edits = if gpus.is_empty() {
         Edits::default()
     } else {
-        Registry::scan(device_folders).edits(gpus).map_err(|error| cannot(&error))?
+        let _ = device_folders;
+        Edits::default()
     };
     let init = spec.container.init_process.then(|| place_init(rootfs)).transpose().map_err(failed)?;
     let specification = oci::specification(&Plan {
@@ -157,15 +157,15 @@ fn specify(
         identity: match users {
             Users::Range { first, .. } => Identity::Range { first: *first },
             Users::Host { .. } => Identity::Host,
-            Users::Inner => Identity::Inner { count: rootfs::USERS },
+            Users::Inner => Identity::Inner { count: oci::RANGE_SIZE },
         },
         network: spec.network,
         mounts: &mounts,
         cgroup: group.map(|group| Path::new(&group.runtime_path)),
-        limits: group.map(|_| Limits {
+        limits: group.map(|group| Limits {
             memory_bytes: spec.memory_limit_bytes,
             swap_bytes: spec.container.swap_bytes.unwrap_or(0),
-            swappiness: spec.container.swappiness,
+            swappiness: spec.container.swappiness.filter(|_| group.is_version_one()),
             cpu_thousandths: spec.cpu_thousandths,
             pids: *most_processes,
         }),

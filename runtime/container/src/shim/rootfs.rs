@@ -6,22 +6,19 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 use wasmbatch_executor::{Mount, MountSource, NetworkAccess};
 use wasmbatch_jail::mounts::{self, Overlay, OwnerShift};
 use wasmbatch_jail::{AllowedFolders, IdMap, grant, scratch};
 
 use crate::folder::{Order, Users};
+use crate::oci::RANGE_SIZE;
 
 /// Folders of which one is covered by what the container needs. Its parents must let anybody through,
 /// since the container's first process is nobody to the host; the node's own folder doesn't.
 const SITES: [&str; 8] = ["/mnt", "/media", "/srv", "/opt", "/boot", "/home", "/var/tmp", "/tmp"];
-/// Users and groups of a container.
-pub(crate) const USERS: u32 = 65_536;
 /// What the folder of mount points may take, bytes.
 const SITE_BYTES: u64 = 4 << 20;
-/// Longest passwd or group file that is read, bytes.
-const MOST_ACCOUNTS: u64 = 1 << 20;
 /// Longest file of the host that name lookup wants, bytes.
 const MOST_NETWORK_FILE: u64 = 256 * 1024;
 /// Empty folders that every container has, whatever its image has in their place: where the runtime
@@ -48,7 +45,8 @@ impl Rootfs {
     /// Mounts all of it. This process must have a mount namespace of its own. `changes` is the folder
     /// for changes where there is no disk.
     pub(crate) fn mount(order: &Order, changes: &Path) -> Result<Self, Unmountable> {
-        let site = site(order).ok_or_else(|| at("mounting")(io::Error::other("no folder of the host can be covered")))?;
+        let site =
+            site(order).ok_or_else(|| at("mounting")(io::Error::other("no folder of the host can be covered")))?;
         let memory = mounts::memory(SITE_BYTES).map_err(at("mounting memory"))?;
         mounts::attach(memory, &site).map_err(at("mounting memory"))?;
         rustix::process::chdir(&site).map_err(|error| at("mounting")(error.into()))?;
@@ -88,22 +86,6 @@ impl Rootfs {
         mounts::attach(overlay, &self.root())
     }
 
-    /// The text of an account file of the image; empty where it has none or a strange one.
-    pub(crate) fn accounts(&self, path: &str) -> String {
-        let read = || {
-            let root = openat(CWD, self.root(), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-            let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-            let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-            let file = File::from(openat2(root, path, flags, Mode::empty(), inside)?);
-            let mut bytes = Vec::new();
-            if file.metadata()?.is_file() {
-                file.take(MOST_ACCOUNTS).read_to_end(&mut bytes)?;
-            }
-            Ok::<_, io::Error>(String::from_utf8_lossy(&bytes).into_owned())
-        };
-        read().unwrap_or_default()
-    }
-
     /// Mounts a volume where the runtime can bind it from. `user` and `group` are the process's.
     pub(crate) fn volume(
         &self,
@@ -121,7 +103,9 @@ impl Rootfs {
             MountSource::Host(path) => {
                 let allowed = AllowedFolders::open(&order.allowed)
                     .map_err(|(path, error)| refused(format!("{}: {error}", path.display())))?;
-                let folder = allowed.open_folder(path).map_err(|error| refused(wasmbatch_executor::refusal("folder", path, &error)))?;
+                let folder = allowed
+                    .open_folder(path)
+                    .map_err(|error| refused(wasmbatch_executor::refusal("folder", path, &error)))?;
                 let shown = match order.users {
                     Users::Range { first, .. } => {
                         let identity = first.saturating_add(user);
@@ -226,9 +210,9 @@ fn make_base(owner: u32, order: &Order) -> io::Result<()> {
 fn attach_layers(order: &Order) -> io::Result<Vec<String>> {
     let shift = match order.users {
         Users::Range { first, images } => {
-            Some(OwnerShift::new(IdMap { inside: images, outside: first, count: USERS })?)
+            Some(OwnerShift::new(IdMap { inside: images, outside: first, count: RANGE_SIZE })?)
         }
-        Users::Host { images } => Some(OwnerShift::new(IdMap { inside: images, outside: 0, count: USERS })?),
+        Users::Host { images } => Some(OwnerShift::new(IdMap { inside: images, outside: 0, count: RANGE_SIZE })?),
         Users::Inner => None,
     };
     let mut names = Vec::new();

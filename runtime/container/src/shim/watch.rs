@@ -34,6 +34,16 @@ pub(super) struct Watched<'a> {
     /// When it is killed, once it was asked to stop.
     kill_at: Option<Instant>,
     cause: Cause,
+    stopped: bool,
+}
+
+/// How a container ended.
+pub(super) struct Ending {
+    /// Its exit code, or 128 and the signal.
+    pub(super) exit_code: u8,
+    pub(super) cause: Cause,
+    /// Whether it was asked to stop before.
+    pub(super) stopped: bool,
 }
 
 impl<'a> Watched<'a> {
@@ -47,7 +57,8 @@ impl<'a> Watched<'a> {
     ) -> io::Result<Self> {
         let process = Pid::from_raw(process).ok_or(io::ErrorKind::InvalidData)?;
         let config = ImageConfig::from(order.config.clone());
-        let stop_signal = crate::oci::stop_signal(&config).ok().and_then(Signal::from_named_raw).unwrap_or(Signal::TERM);
+        let stop_signal =
+            crate::oci::stop_signal(&config).ok().and_then(Signal::from_named_raw).unwrap_or(Signal::TERM);
         Ok(Self {
             pidfd: pidfd_open(process, PidfdFlags::empty())?,
             talk,
@@ -59,11 +70,12 @@ impl<'a> Watched<'a> {
             grace: order.spec.container.stop_timeout,
             kill_at: None,
             cause: Cause::Own,
+            stopped: false,
         })
     }
 
-    /// Blocks until all of it has ended and what it wrote is kept; its exit code, and whose doing it was.
-    pub(super) fn until_end(mut self) -> io::Result<(u8, Cause)> {
+    /// Blocks until all of it has ended and what it wrote is kept.
+    pub(super) fn until_end(mut self) -> io::Result<Ending> {
         let exit_code = loop {
             if let Some(exit_code) = self.ended()? {
                 break exit_code;
@@ -78,16 +90,13 @@ impl<'a> Watched<'a> {
             }
         }
         self.spool.finish()?;
-        Ok((exit_code, self.cause))
+        Ok(Ending { exit_code, cause: self.cause, stopped: self.stopped })
     }
 
     fn wait(&mut self) -> io::Result<()> {
         let has_room = self.spool.has_room();
         let timeout = self.patience()?;
-        let mut watched = vec![
-            PollFd::new(&self.pidfd, PollFlags::IN),
-            PollFd::new(&self.talk.words, PollFlags::IN),
-        ];
+        let mut watched = vec![PollFd::new(&self.pidfd, PollFlags::IN), PollFd::new(&self.talk.words, PollFlags::IN)];
         let open = self.pipes.iter().enumerate().filter_map(|(place, pipe)| Some((place, pipe.as_ref()?)));
         let open: Vec<_> = open.filter(|_| has_room).collect();
         watched.extend(open.iter().map(|(_, pipe)| PollFd::new(*pipe, PollFlags::IN)));
@@ -142,12 +151,16 @@ impl<'a> Watched<'a> {
         for word in words[..length].iter().filter_map(|byte| Word::of(*byte)) {
             match word {
                 Word::Consumed => {}
-                Word::Stop if self.kill_at.is_none() => {
+                Word::Stop if !self.stopped => {
+                    self.stopped = true;
                     self.signal(self.stop_signal);
                     self.kill_at = Some(Instant::now() + self.grace);
                 }
                 Word::Stop => {}
-                Word::Kill => self.signal(Signal::KILL),
+                Word::Kill => {
+                    self.stopped = true;
+                    self.signal(Signal::KILL);
+                }
             }
         }
         Ok(())
@@ -177,7 +190,9 @@ impl<'a> Watched<'a> {
         let Some(pipe) = &mut self.pipes[place] else { return Ok(()) };
         let mut chunk = vec![0; CHUNK];
         let length = match pipe.read(&mut chunk) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => return Ok(()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                return Ok(());
+            }
             read => read?,
         };
         if length == 0 {

@@ -94,7 +94,7 @@ impl Bench {
         let mut executor = None;
         let options = Options {
             data_dir: folder.to_owned(),
-            node: Node { instance: "i-test".to_owned(), vcpus: Vcpus::whole(1), memory_mib: 256 },
+            node: Node { instance: "i-test".to_owned(), vcpus: Vcpus::whole(1), memory_mib: 256, gpus: 0 },
             allowed_mounts: Vec::new(),
             job_network: NetworkAccess::None,
             inbox_capacity: 16,

@@ -215,8 +215,11 @@ fn judge(
         Ending::Stopped if stop.as_ref().is_some_and(|cause| *cause != StopCause::Preempted) => {
             (ran.then_some(KILLED), None, EXITED.to_owned(), Verdict::FailForGood)
         }
+        Ending::Complied { exit_code } if stop.as_ref().is_some_and(|cause| *cause != StopCause::Preempted) => {
+            (Some(exit_code), None, EXITED.to_owned(), Verdict::FailForGood)
+        }
         // Stopped though nobody asked: the executor went away under it, which is what Lost means.
-        Ending::Stopped | Ending::Lost => {
+        Ending::Stopped | Ending::Complied { .. } | Ending::Lost => {
             (None, None, format!("Host EC2 (instance {node}) terminated."), Verdict::Interrupted)
         }
     };

@@ -58,6 +58,19 @@ impl StateMachine {
         self.advance_members(attempt, now, out);
     }
 
+    /// Whether an attempt under way was told to end: its job was, or the container that decides the
+    /// end of all has ended, or that of its node.
+    pub(crate) fn is_told_to_end(&self, attempt: AttemptId) -> bool {
+        let job = &self.jobs[&attempt.job];
+        let of_group = || {
+            let group = job.facts.layout.group()?;
+            let node = group.members.get(attempt.member as usize)?.node;
+            let ended_apart = group.main_node.is_some_and(|main| main != node) && is_of_ended_node(job, attempt.member);
+            Some(job.progress.decided_by.is_some() || ended_apart)
+        };
+        job.progress.state.stop().is_some() || of_group().unwrap_or(false)
+    }
+
     pub(crate) fn member_ended(
         &mut self,
         attempt: AttemptId,
@@ -81,7 +94,10 @@ impl StateMachine {
             Ending::Stopped if expected || is_of_ended_node(job, attempt.member) => {
                 (MemberPhase::Stopped, ran.then_some(KILLED), None)
             }
-            Ending::Stopped | Ending::Lost => (MemberPhase::Lost, None, None),
+            Ending::Complied { exit_code } if expected || is_of_ended_node(job, attempt.member) => {
+                (MemberPhase::Stopped, Some(exit_code), None)
+            }
+            Ending::Stopped | Ending::Complied { .. } | Ending::Lost => (MemberPhase::Lost, None, None),
         };
         let member = &mut job.progress.members[attempt.member as usize];
         member.phase = phase;

@@ -43,7 +43,7 @@ fn name(text: &str) -> Name {
 impl Bench {
     /// Environments `a` (2 vCPUs) and `b` (3), queue `q` on both, definition `d`.
     fn new() -> Self {
-        let node = Node { instance: "i-1".to_owned(), vcpus: Vcpus::whole(4), memory_mib: 400 };
+        let node = Node { instance: "i-1".to_owned(), vcpus: Vcpus::whole(4), memory_mib: 400, gpus: 0 };
         let mut bench = Self {
             machine: StateMachine::new(node),
             archive: Rows::default(),

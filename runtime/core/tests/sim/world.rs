@@ -72,6 +72,7 @@ impl World {
             instance: "i-sim".to_owned(),
             vcpus: Vcpus::whole(1 + u32::try_from(random.below(4)).unwrap()),
             memory_mib: 64 * (1 + random.below(8)),
+            gpus: 0,
         };
         Self {
             machine: StateMachine::new(node.clone()),
@@ -210,24 +211,33 @@ impl World {
         effects.extend(out.effects);
     }
 
-    /// kill -9: memory, processes and what was under way are gone; the next life begins as the
-    /// controller begins it.
+    /// kill -9: memory and what was under way are gone, and most processes; the next life begins as
+    /// the controller begins it, which takes over the others.
     fn crash(&mut self) {
         self.witness.crash(&self.rows);
-        self.processes.clear();
+        let surviving = if self.random.chance(50) { 60 } else { 0 };
+        let processes = std::mem::take(&mut self.processes);
+        self.processes = processes.into_iter().filter(|_| self.random.chance(surviving)).collect();
         if self.random.chance(50) {
             self.network.clear();
         }
         self.machine = StateMachine::restore(self.node.clone(), self.rows.live()).expect("the rows agree");
         self.machine.check_invariants();
-        let lost: Vec<Command> = self
-            .machine
-            .attempts_under_way()
-            .map(|attempt| Command::Report(Report { attempt, event: AttemptEvent::ended(Ending::Lost) }))
-            .collect();
-        for AttemptId { job, number, generation: _, member } in self.machine.attempts_under_way() {
+        let under_way: BTreeSet<AttemptId> = self.machine.attempts_under_way().collect();
+        self.processes.retain(|attempt| under_way.contains(attempt));
+        let lost: Vec<AttemptId> = under_way.difference(&self.processes).copied().collect();
+        for AttemptId { job, number, generation: _, member } in lost.iter().copied() {
             self.ended.insert((job, number));
             self.used.entry((job, number, member)).or_default().push(None);
+        }
+        let ended = |attempt| Command::Report(Report { attempt, event: AttemptEvent::ended(Ending::Lost) });
+        let lost = lost.into_iter().map(ended).collect();
+        for survivor in self.processes.clone() {
+            self.plan(survivor);
+        }
+        let told = self.machine.attempts_told_to_end().filter(|attempt| self.processes.contains(attempt));
+        for attempt in told.collect::<Vec<_>>() {
+            self.perform(Effect::StopAttempt { attempt });
         }
         let faults = std::mem::replace(&mut self.faults, false);
         self.commit(lost);

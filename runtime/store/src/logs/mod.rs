@@ -88,6 +88,29 @@ pub struct LogLimits {
     pub lines: u64,
 }
 
+impl LogLimits {
+    /// The last line of a stream that reached them.
+    fn notice(self) -> String {
+        let Self { bytes, lines } = self;
+        format!("[wasmbatch] log limit of {bytes} bytes or {lines} lines reached, the rest is dropped")
+    }
+}
+
+/// The stream of an attempt that was under way when the last process ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InterruptedStream {
+    /// Whose.
+    pub attempt: AttemptId,
+    /// Its group.
+    pub group: String,
+    /// Its name.
+    pub name: String,
+    /// What it may hold.
+    pub limits: LogLimits,
+    /// When the attempt began to run: nothing was written before.
+    pub began_at: Timestamp,
+}
+
 impl Default for LogLimits {
     fn default() -> Self {
         Self { bytes: 64 << 20, lines: 1_000_000 }
@@ -235,6 +258,11 @@ impl LogStore {
         Ok(Some(inner.live[&key].sealed()))
     }
 
+    /// How many events the stream of an attempt under way has.
+    pub fn lines(&self, attempt: AttemptId) -> u64 {
+        self.lock().live.get(&key_of(attempt)).map_or(0, |stream| stream.index.events())
+    }
+
     /// Forgets a stream whose index is committed, or that is not to be kept.
     pub fn forget(&self, attempt: AttemptId) {
         let mut inner = self.lock();
@@ -243,17 +271,17 @@ impl LogStore {
         }
     }
 
-    /// Reads the streams of attempts that a crash interrupted back from the segments, as if they
-    /// had just been written. `attempts` come with group, stream and when they began to run.
+    /// Reads the streams of attempts that were under way when the last process ended back from the
+    /// segments, as if they had just been written.
     ///
     /// # Errors
     /// A segment can't be read.
-    pub fn recover(&self, attempts: Vec<(AttemptId, String, String, Timestamp)>) -> io::Result<()> {
-        let Some(oldest) = attempts.iter().map(|(_, _, _, began)| *began).min() else {
+    pub fn recover(&self, streams: Vec<InterruptedStream>) -> io::Result<()> {
+        let Some(oldest) = streams.iter().map(|stream| stream.began_at).min() else {
             return Ok(());
         };
-        for (attempt, group, name, began) in attempts {
-            self.begin(attempt, &group, &name, LogLimits::default(), began);
+        for InterruptedStream { attempt, group, name, limits, began_at } in streams {
+            self.begin(attempt, &group, &name, limits, began_at);
         }
         let mut inner = self.lock();
         let Inner { segments, live, .. } = &mut *inner;
@@ -261,6 +289,7 @@ impl LogStore {
             if let Some(stream) = live.get_mut(key) {
                 for (timestamp, bytes) in &record {
                     stream.index.touch(*timestamp, bytes.len());
+                    stream.full |= *bytes == stream.limits.notice().as_bytes();
                 }
                 stream.index.place(position, record.len());
             }
@@ -434,10 +463,7 @@ impl LiveStream {
         if kept < lines.len() {
             self.full = true;
             lines.truncate(kept);
-            let LogLimits { bytes, lines: most } = self.limits;
-            lines.push(
-                format!("[wasmbatch] log limit of {bytes} bytes or {most} lines reached, the rest is dropped").into(),
-            );
+            lines.push(self.limits.notice().into_bytes());
         }
     }
 

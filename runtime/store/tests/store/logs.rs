@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use wasmbatch_core::{AttemptId, Timestamp};
 use wasmbatch_store::Store;
-use wasmbatch_store::logs::{LogLimits, LogStore, Output};
+use wasmbatch_store::logs::{InterruptedStream, LogLimits, LogStore, Output};
 
 use crate::samples::id;
 
@@ -147,7 +147,14 @@ fn what_was_written_before_a_crash_is_read_back_and_a_torn_record_is_cut_off() {
     segment.write_all(&[40, 0, 0, 0, 1, 2, 3, 4, 5, 6]).unwrap();
 
     bench.logs = LogStore::open(&bench.folder.path().join("logs")).unwrap();
-    bench.logs.recover(vec![(attempt(1), GROUP.to_owned(), "s1".to_owned(), now)]).unwrap();
+    let stream = InterruptedStream {
+        attempt: attempt(1),
+        group: GROUP.to_owned(),
+        name: "s1".to_owned(),
+        limits: LogLimits::default(),
+        began_at: now,
+    };
+    bench.logs.recover(vec![stream]).unwrap();
     assert_eq!(bench.read(1, 0, 10), ["one", "two"]);
     bench.write(1, "three\n", 13);
     bench.seal(1);

@@ -14,7 +14,7 @@ pub(crate) fn name(text: &str) -> Name {
 }
 
 pub(crate) fn node() -> Node {
-    Node { instance: "i-test".to_owned(), vcpus: Vcpus::whole(2), memory_mib: 1024 }
+    Node { instance: "i-test".to_owned(), vcpus: Vcpus::whole(2), memory_mib: 1024, gpus: 0 }
 }
 
 pub(crate) fn id(number: u8) -> JobId {

@@ -373,7 +373,7 @@ fn a_multi_node_job_is_no_array() {
 #[test]
 fn a_job_of_a_thousand_nodes_runs_to_its_end() {
     let mut bench = Bench::new();
-    let node = Node { instance: "i-1".to_owned(), vcpus: Vcpus::whole(500), memory_mib: 10_000 };
+    let node = Node { instance: "i-1".to_owned(), vcpus: Vcpus::whole(500), memory_mib: 10_000, gpus: 0 };
     bench.machine = StateMachine::restore(node, bench.archive.live()).unwrap();
     bench.environment("wide", 500);
     bench.queue("wide", 1, &["wide"]);
