@@ -2,4 +2,5 @@
 
 pub mod cdi;
 pub mod image;
+pub mod init;
 pub mod oci;

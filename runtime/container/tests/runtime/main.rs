@@ -2,5 +2,6 @@
 //! without runc these tests fail; they don't pass by looking away.
 
 mod bundle;
+mod first;
 mod granted;
 mod refused;
