@@ -14,6 +14,7 @@
 
 pub mod cdi;
 pub mod image;
+pub mod init;
 pub mod oci;
 
 mod folder;

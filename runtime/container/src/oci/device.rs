@@ -10,6 +10,8 @@ use super::error::SpecError;
 /// A device as the kernel knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostDevice {
+    /// Absolute path on the host.
+    pub host_path: String,
     /// Absolute path in the container.
     pub container_path: String,
     /// Block or character.
@@ -20,7 +22,8 @@ pub struct HostDevice {
     pub minor: i64,
     /// What the container may do with it: some of `r`, `w` and `m`.
     pub permissions: String,
-    /// Permissions of its node; the host's where the node can't be made.
+    /// Permissions of its node. It and the owners are the host's where there is a user namespace, in
+    /// which no node can be made.
     pub file_mode: Option<u32>,
     /// Owner of its node in the container.
     pub uid: Option<u32>,
@@ -62,6 +65,7 @@ pub(crate) fn at(path: &str) -> Result<HostDevice, String> {
     };
     let (major, minor) = numbers(&stat);
     Ok(HostDevice {
+        host_path: path.to_owned(),
         container_path: path.to_owned(),
         kind,
         major,

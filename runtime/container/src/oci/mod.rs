@@ -16,6 +16,9 @@ mod specification;
 pub mod user;
 
 pub use error::SpecError;
-pub use plan::{BindMount, Identity, Limits, Plan, RANGE_SIZE};
+pub use plan::{BindMount, Identity, Limits, Plan, RANGE_SIZE, Starter};
 pub use signal::stop_signal;
 pub use specification::specification;
+
+#[cfg(test)]
+mod tests;

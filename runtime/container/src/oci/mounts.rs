@@ -43,6 +43,10 @@ pub(super) fn mounts(plan: &Plan<'_>) -> Result<Vec<Mount>, SpecError> {
     if let Some(init) = plan.init {
         mounts.push(bind(init.to_owned(), INIT, true));
     }
+    match plan.identity {
+        Identity::Range { .. } | Identity::Inner { .. } => mounts.extend(device_nodes(plan)),
+        Identity::Host => {}
+    }
     mounts.extend(of_the_job(plan)?);
     for edit in &plan.edits.mounts {
         mounts.push(mount(&edit.container_path, &edit.kind, edit.host_path.clone(), edit.options.clone()));
@@ -71,6 +75,14 @@ fn base(plan: &Plan<'_>) -> Vec<Mount> {
         Identity::Host => mounts.push(mount("/sys", "sysfs", "sysfs", words(&quiet))),
     }
     mounts
+}
+
+/// The host's own nodes, in place of those that a user namespace can't make.
+fn device_nodes(plan: &Plan<'_>) -> impl Iterator<Item = Mount> {
+    let devices = plan.devices.iter().chain(&plan.edits.devices);
+    devices.map(|device| {
+        mount(&device.container_path, "bind", device.host_path.clone(), words(&["bind", "nosuid", "noexec"]))
+    })
 }
 
 /// What the job asks for, outer folders before those in them.

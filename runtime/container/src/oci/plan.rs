@@ -40,6 +40,8 @@ pub struct Plan<'a> {
     pub cgroup: Option<&'a Path>,
     /// What its cgroup holds it to. Only with a [`cgroup`](Self::cgroup).
     pub limits: Option<Limits>,
+    /// What whoever starts runc may hand on.
+    pub starter: Starter,
     /// Whom its process runs as.
     pub user: &'a ResolvedUser,
     /// A static program on the host to be its first process, given `-- PROGRAM ARGUMENTS`.
@@ -52,6 +54,28 @@ pub struct Plan<'a> {
     pub hostname: &'a str,
 }
 
+/// What the process that starts runc has. A container gets no more of it: raising a limit wants rights that
+/// not every node has, and a right that one doesn't have can't be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Starter {
+    /// The hard limit on open files. A job that asks for more than it may get fails at its start.
+    pub open_files: u64,
+    /// The permitted capabilities, a bit each; what a container with [`Identity::Host`] gets.
+    pub capabilities: u64,
+}
+
+impl Starter {
+    /// What this process has.
+    ///
+    /// # Errors
+    /// The kernel doesn't tell.
+    pub fn look() -> std::io::Result<Self> {
+        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+        let held = rustix::thread::capabilities(None)?.permitted;
+        Ok(Self { open_files: files.unwrap_or(u64::MAX), capabilities: held.bits() })
+    }
+}
+
 /// Who a container is on the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Identity {
@@ -60,7 +84,7 @@ pub enum Identity {
         /// On the host.
         first: u32,
     },
-    /// The host's root with every right, for jobs that ask for it where the node's owner allows it.
+    /// The host's root with all rights of whoever starts runc, for jobs that ask for it where the node's owner allows it.
     Host,
     /// The users of the namespace that runc is started in, as far as there are any.
     Inner {

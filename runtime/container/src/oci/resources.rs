@@ -5,6 +5,7 @@ use oci_spec::runtime::{
     PosixRlimitType,
 };
 
+use super::device::HostDevice;
 use super::error::SpecError;
 use super::plan::{Identity, Limits, Plan};
 
@@ -66,34 +67,31 @@ fn device_rules(plan: &Plan<'_>) -> Vec<LinuxDeviceCgroup> {
     rules
 }
 
-/// The nodes that are made, or mounted where nothing can be made, beside the usual ones.
+/// Nodes that are made beside the usual ones. In a user namespace none can be: they are mounted.
 pub(super) fn devices(plan: &Plan<'_>) -> Vec<LinuxDevice> {
-    let devices = plan.devices.iter().chain(&plan.edits.devices);
-    devices
-        .map(|device| {
-            let mut node = LinuxDevice::default();
-            node.set_path(device.container_path.clone().into())
-                .set_typ(device.kind)
-                .set_major(device.major)
-                .set_minor(device.minor)
-                .set_file_mode(device.file_mode)
-                .set_uid(device.uid)
-                .set_gid(device.gid);
-            node
-        })
-        .collect()
+    match plan.identity {
+        Identity::Host => plan.devices.iter().chain(&plan.edits.devices).map(device).collect(),
+        Identity::Range { .. } | Identity::Inner { .. } => Vec::new(),
+    }
+}
+
+fn device(device: &HostDevice) -> LinuxDevice {
+    let mut node = LinuxDevice::default();
+    node.set_path(device.container_path.clone().into())
+        .set_typ(device.kind)
+        .set_major(device.major)
+        .set_minor(device.minor)
+        .set_file_mode(device.file_mode)
+        .set_uid(device.uid)
+        .set_gid(device.gid);
+    node
 }
 
 /// The job's resource limits over ours.
 pub(super) fn rlimits(plan: &Plan<'_>) -> Result<Vec<PosixRlimit>, SpecError> {
-    let mut limits = vec![(PosixRlimitType::RlimitCore, 0, 0)];
-    match plan.identity {
-        Identity::Range { .. } | Identity::Host => {
-            limits.push((PosixRlimitType::RlimitNofile, OPEN_FILES.0, OPEN_FILES.1));
-        }
-        // An ordinary user can't raise what its session was given.
-        Identity::Inner { .. } => {}
-    }
+    let hard = OPEN_FILES.1.min(plan.starter.open_files);
+    let mut limits =
+        vec![(PosixRlimitType::RlimitCore, 0, 0), (PosixRlimitType::RlimitNofile, OPEN_FILES.0.min(hard), hard)];
     for asked in &plan.settings.ulimits {
         let kind = rlimit(&asked.name).ok_or_else(|| SpecError::Ulimit(asked.name.clone()))?;
         if asked.soft > asked.hard {

@@ -127,7 +127,7 @@ fn user(plan: &Plan<'_>) -> User {
 
 fn capabilities(plan: &Plan<'_>) -> LinuxCapabilities {
     let held: Capabilities = match (plan.identity, plan.user.uid) {
-        (Identity::Host, _) => every_capability(),
+        (Identity::Host, _) => held(plan.starter.capabilities),
         (Identity::Range { .. } | Identity::Inner { .. }, 0) => ROOT_CAPABILITIES.into_iter().collect(),
         (Identity::Range { .. } | Identity::Inner { .. }, _) => Capabilities::new(),
     };
@@ -141,18 +141,57 @@ fn capabilities(plan: &Plan<'_>) -> LinuxCapabilities {
     capabilities
 }
 
-/// All that there are; runc leaves out what the kernel doesn't know.
-fn every_capability() -> Capabilities {
+/// All of them, each at its number.
+const BY_NUMBER: [Capability; 41] = {
     use Capability as C;
-    let others = [
-        [C::AuditControl, C::AuditRead, C::AuditWrite, C::BlockSuspend, C::Bpf, C::CheckpointRestore],
-        [C::DacReadSearch, C::IpcLock, C::IpcOwner, C::Lease, C::LinuxImmutable, C::MacAdmin],
-        [C::MacOverride, C::Mknod, C::NetAdmin, C::NetBindService, C::NetBroadcast, C::NetRaw],
-        [C::Perfmon, C::Setfcap, C::Setpcap, C::SysAdmin, C::SysBoot, C::SysChroot],
-        [C::SysModule, C::SysNice, C::SysPacct, C::SysPtrace, C::SysRawio, C::SysResource],
-    ];
-    let rest = [C::SysTime, C::SysTtyConfig, C::Syslog, C::WakeAlarm];
-    others.into_iter().flatten().chain(rest).chain(ROOT_CAPABILITIES).collect()
+    [
+        C::Chown,
+        C::DacOverride,
+        C::DacReadSearch,
+        C::Fowner,
+        C::Fsetid,
+        C::Kill,
+        C::Setgid,
+        C::Setuid,
+        C::Setpcap,
+        C::LinuxImmutable,
+        C::NetBindService,
+        C::NetBroadcast,
+        C::NetAdmin,
+        C::NetRaw,
+        C::IpcLock,
+        C::IpcOwner,
+        C::SysModule,
+        C::SysRawio,
+        C::SysChroot,
+        C::SysPtrace,
+        C::SysPacct,
+        C::SysAdmin,
+        C::SysBoot,
+        C::SysNice,
+        C::SysResource,
+        C::SysTime,
+        C::SysTtyConfig,
+        C::Mknod,
+        C::Lease,
+        C::AuditWrite,
+        C::AuditControl,
+        C::Setfcap,
+        C::MacOverride,
+        C::MacAdmin,
+        C::Syslog,
+        C::WakeAlarm,
+        C::BlockSuspend,
+        C::AuditRead,
+        C::Perfmon,
+        C::Bpf,
+        C::CheckpointRestore,
+    ]
+};
+
+fn held(mask: u64) -> Capabilities {
+    let bits = (0..64_u32).map(|bit| mask & (1 << bit) != 0);
+    BY_NUMBER.into_iter().zip(bits).filter_map(|(capability, held)| held.then_some(capability)).collect()
 }
 
 fn linux(plan: &Plan<'_>) -> Linux {

@@ -65,7 +65,8 @@ pub fn resolve_below(root: &Path, wanted: Option<&str>) -> Result<ResolvedUser, 
 /// # Errors
 /// There is no such user or group.
 pub fn resolve(wanted: Option<&str>, passwd: &[u8], group: &[u8]) -> Result<ResolvedUser, UserError> {
-    let (wanted_user, wanted_group) = wanted.unwrap_or_default().split_once(':').unwrap_or((wanted.unwrap_or(""), ""));
+    let wanted = wanted.unwrap_or_default();
+    let (wanted_user, wanted_group) = wanted.split_once(':').unwrap_or((wanted, ""));
     let entry = lines(passwd).filter_map(passwd_entry).find(|entry| match number(wanted_user) {
         _ if wanted_user.is_empty() => entry.uid == 0,
         Some(uid) => u64::from(entry.uid) == uid,

@@ -1,0 +1,7 @@
+//! Specifications given to the real runc, as root: what a container can and can't do. Without root or
+//! without runc these tests fail; they don't pass by looking away.
+
+mod bundle;
+mod first;
+mod granted;
+mod refused;
