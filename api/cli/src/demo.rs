@@ -18,7 +18,7 @@ use wasmbatch_client::model::job::{
 use wasmbatch_executor::NetworkAccess;
 
 use crate::node::{Options, RunningNode, WorkerOptions};
-use crate::{config, modules, output, submit};
+use crate::{config, containers, modules, output, submit};
 
 /// Built from `guest-examples/mandelbrot`; committed, so that the demo needs a Rust toolchain and
 /// nothing else.
@@ -52,6 +52,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         allow_mount: vec![tiles.clone()],
         job_network: NetworkAccess::None,
         workers: WorkerOptions::default(),
+        containers: containers::ContainerArguments::defaults(),
         vcpus: config::machine_vcpus(),
         memory_mib: config::machine_memory_mib()?,
         region: "us-east-1".to_owned(),

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod config;
+mod containers;
 mod demo;
 mod describe;
 mod env;
@@ -66,6 +67,15 @@ enum Command {
     /// Execute attempts for a node; the node starts this itself
     #[command(hide = true)]
     Worker,
+    /// Keep one container for a node; the node starts this itself
+    #[command(hide = true)]
+    Shim {
+        /// The container's folder.
+        folder: std::path::PathBuf,
+    },
+    /// Unpack a layer for a node; the node starts this itself
+    #[command(hide = true)]
+    Unpack,
 }
 
 fn main() -> ExitCode {
@@ -73,6 +83,8 @@ fn main() -> ExitCode {
     // A worker must not start a runtime: it has one thread and serves one attempt at a time.
     let outcome = match arguments.command {
         Command::Worker => wasmbatch_wasm::worker_main(),
+        Command::Shim { folder } => return wasmbatch_container::shim_main(&folder),
+        Command::Unpack => return wasmbatch_container::unpack_main(),
         Command::Run(arguments) => return run::run(arguments),
         Command::Env(arguments) => env::run(&arguments),
         Command::Serve(arguments) => in_runtime(serve::run(arguments)),

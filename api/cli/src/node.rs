@@ -8,11 +8,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use wasmbatch_container::Containers;
 use wasmbatch_controller::{Controller, SystemClock};
 use wasmbatch_core::{Node, Vcpus};
-use wasmbatch_executor::{Executor, NetworkAccess, Wall, WorkerPool};
+use wasmbatch_executor::{AttemptSink, Executor, NetworkAccess, Wall, WorkerPool};
 
-use crate::output;
+use crate::{containers, output};
 
 /// Commands of clients that may wait for the writer.
 const INBOX_CAPACITY: usize = 4096;
@@ -27,6 +28,7 @@ pub(crate) struct Options {
     pub(crate) allow_mount: Vec<PathBuf>,
     pub(crate) job_network: NetworkAccess,
     pub(crate) workers: WorkerOptions,
+    pub(crate) containers: containers::ContainerArguments,
     pub(crate) vcpus: u32,
     pub(crate) memory_mib: u64,
     pub(crate) region: String,
@@ -142,26 +144,28 @@ fn pool_options(options: &Options) -> anyhow::Result<wasmbatch_executor::Options
 
 fn start_controller(options: &Options) -> anyhow::Result<Controller> {
     let pool = pool_options(options)?;
+    let containers = options.containers.options(&options.data_dir, &options.allow_mount)?;
     let controller = wasmbatch_controller::Options {
         data_dir: options.data_dir.clone(),
         node: Node {
             instance: crate::config::instance_name(),
             vcpus: Vcpus::whole(options.vcpus),
             memory_mib: options.memory_mib,
+            gpus: u32::try_from(containers.gpus.len())?,
         },
         allowed_mounts: options.allow_mount.clone(),
         job_network: options.job_network,
         inbox_capacity: INBOX_CAPACITY,
         keep_finished: options.keep_finished,
     };
-    let start_pool = |sink| {
-        let pool = WorkerPool::start(pool, sink)?;
+    let start_executor = |sink: Arc<dyn AttemptSink>| {
+        let pool = Arc::new(WorkerPool::start(pool, Arc::clone(&sink))?);
         // Before the first attempt is handed to it.
         if let Err(missing) = check_walls(&pool.walls(), options.workers.require_full_jail) {
             pool.shutdown();
             return Err(missing.into());
         }
-        Ok(Arc::new(pool) as Arc<dyn Executor>)
+        Ok(Arc::new(Containers::start(containers, pool, sink)?) as Arc<dyn Executor>)
     };
-    Ok(Controller::start(controller, Arc::new(SystemClock), start_pool)?)
+    Ok(Controller::start(controller, Arc::new(SystemClock), start_executor)?)
 }

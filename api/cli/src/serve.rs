@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use wasmbatch_executor::NetworkAccess;
 
 use crate::node::{Options, RunningNode, WorkerOptions};
-use crate::{config, output, telemetry};
+use crate::{config, containers, output, telemetry};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -42,6 +42,8 @@ pub(crate) struct Arguments {
     /// machine may have one of the 65,536 from there
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1000..=4_294_000_000))]
     worker_uid_base: Option<u32>,
+    #[command(flatten)]
+    containers: containers::ContainerArguments,
     /// vCPUs that jobs may hold at once [default: all of this machine's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     vcpus: Option<u32>,
@@ -115,6 +117,7 @@ fn options(arguments: Arguments) -> anyhow::Result<Options> {
         compile_memory,
         compile_seconds,
         worker_uid_base,
+        containers,
         vcpus,
         memory,
         region,
@@ -143,6 +146,7 @@ fn options(arguments: Arguments) -> anyhow::Result<Options> {
             compile_seconds,
             worker_uid_base,
         },
+        containers,
         vcpus: vcpus.unwrap_or_else(config::machine_vcpus),
         memory_mib: memory.map_or_else(config::machine_memory_mib, Ok)?,
         region,

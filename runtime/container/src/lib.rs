@@ -17,13 +17,14 @@ pub mod image;
 pub mod init;
 pub mod oci;
 
+mod attempt;
+mod executor;
 mod folder;
+mod leases;
 mod runtime;
 mod shim;
 mod spool;
 
+pub use executor::{CONTAINER_UID_BASE, Containers, Options, StartError};
 pub use runtime::{RuntimeInfo, find_runtime};
 pub use shim::shim_main;
-
-/// The first process of containers that ask for one.
-pub(crate) const INIT: &[u8] = &[];

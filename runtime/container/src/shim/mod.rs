@@ -18,7 +18,7 @@ use wasmbatch_jail::mounts::leave_mount_namespace;
 use crate::cdi::Edits;
 use crate::folder::{ContainerFolder, End, Order, Status, Users};
 use crate::image::ImageConfig;
-use crate::oci::{self, BindMount, Identity, Limits, Plan, user};
+use crate::oci::{self, BindMount, Identity, Limits, Plan, Starter, user};
 use crate::runtime::Runtime;
 use crate::spool;
 use rootfs::{Rootfs, Unmountable};
@@ -146,7 +146,7 @@ fn specify(
         let _ = device_folders;
         Edits::default()
     };
-    let init = spec.container.init_process.then(|| place_init(rootfs)).transpose().map_err(failed)?;
+    let init = spec.container.init_process.then(|| crate::init::install(rootfs.site())).transpose().map_err(failed)?;
     let specification = oci::specification(&Plan {
         arguments: spec.arguments.get(1..).unwrap_or_default(),
         environment: &spec.environment,
@@ -169,6 +169,7 @@ fn specify(
             cpu_thousandths: spec.cpu_thousandths,
             pids: *most_processes,
         }),
+        starter: Starter::look().map_err(failed)?,
         user: &user,
         init: init.as_deref(),
         devices: &devices,
@@ -178,15 +179,6 @@ fn specify(
     let specification = specification.map_err(|error| cannot(&error))?;
     let text = serde_json::to_vec(&specification).map_err(|error| cannot(&error))?;
     std::fs::write(folder.path().join("config.json"), text).map_err(failed)
-}
-
-/// Puts the first process of containers that want one where they can be given it.
-fn place_init(rootfs: &Rootfs) -> io::Result<std::path::PathBuf> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let place = rootfs.place("init");
-    std::fs::write(&place, crate::INIT)?;
-    std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o755))?;
-    Ok(place)
 }
 
 /// Removes what the runtime and the kernel have of a container whose processes have ended.

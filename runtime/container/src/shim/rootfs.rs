@@ -61,9 +61,9 @@ impl Rootfs {
         self.site.join("root")
     }
 
-    /// A place for a file of ours that the container gets to see.
-    pub(crate) fn place(&self, name: &str) -> PathBuf {
-        self.site.join(name)
+    /// A folder for files of ours that the container gets to see.
+    pub(crate) fn site(&self) -> &Path {
+        &self.site
     }
 
     fn put_up(&self, order: &Order) -> io::Result<()> {
