@@ -2,3 +2,7 @@
 
 pub mod image;
 pub mod oci;
+
+mod unpack;
+
+pub use unpack::unpack_main;
