@@ -24,7 +24,9 @@ mod leases;
 mod runtime;
 mod shim;
 mod spool;
+mod unpack;
 
 pub use executor::{CONTAINER_UID_BASE, Containers, Options, StartError};
 pub use runtime::{RuntimeInfo, find_runtime};
 pub use shim::shim_main;
+pub use unpack::unpack_main;

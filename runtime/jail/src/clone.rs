@@ -15,6 +15,8 @@ pub(crate) struct ChildPlan<'a> {
     pub(crate) born_in: Option<BorrowedFd<'a>>,
     /// `tasks` files of cgroups (version 1) to enter.
     pub(crate) tasks: &'a [BorrowedFd<'a>],
+    /// Whether it becomes user and group 0 of its user namespace once the gate opens.
+    pub(crate) become_root: bool,
     /// Where to wait for a byte before anything else; its end is the end of the child.
     pub(crate) gate: BorrowedFd<'a>,
     /// The gate's other end, of which the child has a copy that it must not keep.
@@ -179,6 +181,9 @@ fn prepare(plan: &ChildPlan<'_>) -> bool {
         if !wait_at(plan.gate) {
             libc::_exit(NOT_BEGUN);
         }
+        if plan.become_root && !become_root() {
+            return false;
+        }
         for tasks in plan.tasks {
             if libc::write(tasks.as_raw_fd(), c"0".as_ptr().cast(), 1) != 1 {
                 return false;
@@ -189,6 +194,19 @@ fn prepare(plan: &ChildPlan<'_>) -> bool {
             return false;
         }
         plan.descriptors.iter().all(|(from, number)| libc::dup2(from.as_raw_fd(), *number) == *number)
+    }
+}
+
+/// Becomes user and group 0. By the system calls themselves: those of the C library lock.
+fn become_root() -> bool {
+    #[expect(unsafe_code, reason = "system calls and nothing else may happen here")]
+    // SAFETY: each of these takes numbers, and a list that is empty. The kernel forgets the parent
+    // death signal when a process becomes somebody else, so it is set again.
+    unsafe {
+        libc::syscall(libc::SYS_setgroups, 0, ptr::null::<libc::gid_t>()) == 0
+            && libc::syscall(libc::SYS_setresgid, 0, 0, 0) == 0
+            && libc::syscall(libc::SYS_setresuid, 0, 0, 0) == 0
+            && libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0
     }
 }
 

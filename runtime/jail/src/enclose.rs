@@ -52,6 +52,8 @@ pub enum Purpose {
     Compile,
     /// Runs guests.
     Run,
+    /// Unpacks archives; see [`unpacker`](crate::unpacker).
+    Unpack,
 }
 
 /// Where the scratch folder comes from.
@@ -169,7 +171,7 @@ fn resource_limits(wanted: &Enclosure, folders: &[Folder<'_>]) -> ResourceLimits
         (Purpose::Compile, _) => Some(MOST_COMPILED),
         // What lies in folders of the host is their owner's business.
         (Purpose::Run, Some(ScratchSource::Memory { bytes, .. })) if folders.is_empty() => Some(*bytes),
-        (Purpose::Run, _) => None,
+        (Purpose::Run | Purpose::Unpack, _) => None,
     };
     ResourceLimits {
         files: OWN_FILES + GUEST_FILES,

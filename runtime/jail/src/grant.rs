@@ -3,8 +3,9 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
 
-use rustix::fs::fstat;
+use rustix::fs::{CWD, fstat};
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use crate::namespace::{IdMap, user_namespace};
@@ -45,12 +46,34 @@ pub enum Programs {
 /// Sets these attributes of a mount that is attached nowhere, and shows its owners as the user
 /// namespace has them.
 pub(crate) fn set_attributes(mount: BorrowedFd<'_>, namespace: BorrowedFd<'_>, set: u64) -> io::Result<()> {
-    let attributes = libc::mount_attr {
-        attr_set: set | libc::MOUNT_ATTR_IDMAP,
-        attr_clr: 0,
-        propagation: 0,
-        userns_fd: u64::from(namespace.as_raw_fd().cast_unsigned()),
-    };
+    let namespace = u64::from(namespace.as_raw_fd().cast_unsigned());
+    set_raw(mount, set | libc::MOUNT_ATTR_IDMAP, namespace).map_err(|error| match error.raw_os_error() {
+        // What the kernel says of file systems that it can't map owners of: tmpfs before Linux 6.3.
+        Some(libc::EINVAL) => {
+            let text = "its file system cannot show other owners on this kernel";
+            io::Error::new(io::ErrorKind::Unsupported, text)
+        }
+        _ => error,
+    })
+}
+
+/// Nothing in it gives rights, is a device or runs.
+const QUIET: u64 = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV | libc::MOUNT_ATTR_NOEXEC;
+
+/// A mount of the folder at `path` alone, attached nowhere, for a process that shall see nothing else.
+/// Wants the privilege to mount, if only in this process's own namespaces.
+///
+/// # Errors
+/// There is no such folder, or the privilege is missing.
+pub fn detached(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
+    let mount = open_tree(CWD, path, flags)?;
+    set_raw(mount.as_fd(), QUIET, 0)?;
+    Ok(mount)
+}
+
+fn set_raw(mount: BorrowedFd<'_>, set: u64, userns_fd: u64) -> io::Result<()> {
+    let attributes = libc::mount_attr { attr_set: set, attr_clr: 0, propagation: 0, userns_fd };
     #[expect(unsafe_code, reason = "rustix doesn't have mount_setattr")]
     // SAFETY: the attributes are valid for reading and have the size that is told.
     let result = unsafe {
@@ -63,18 +86,7 @@ pub(crate) fn set_attributes(mount: BorrowedFd<'_>, namespace: BorrowedFd<'_>, s
             size_of::<libc::mount_attr>(),
         )
     };
-    if result == 0 {
-        return Ok(());
-    }
-    let error = io::Error::last_os_error();
-    match error.raw_os_error() {
-        // What the kernel says of file systems that it can't map owners of: tmpfs before Linux 6.3.
-        Some(libc::EINVAL) => {
-            let text = "its file system cannot show other owners on this kernel";
-            Err(io::Error::new(io::ErrorKind::Unsupported, text))
-        }
-        _ => Err(error),
-    }
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 #[cfg(test)]
@@ -82,7 +94,7 @@ mod tests {
     use std::fs::{self, File};
     use std::os::unix::fs::MetadataExt as _;
 
-    use rustix::fs::{CWD, Mode, OFlags, openat};
+    use rustix::fs::{Mode, OFlags, openat};
     use rustix::process::geteuid;
 
     use super::*;

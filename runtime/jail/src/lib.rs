@@ -25,17 +25,19 @@ pub mod scratch;
 pub mod seccomp;
 pub mod socket;
 pub mod spawn;
+pub mod unpacker;
 
 mod clock;
 mod clone;
 mod landlock;
 mod root;
 mod stderr;
+mod subordinate;
 
 pub use beneath::{AllowedFolders, OpenError};
 pub use cgroup::{Cgroup, CgroupRoot, Controller};
 pub use disk::Disk;
 pub use enclose::{Enclosed, Enclosure, enclose};
-pub use namespace::{IdMap, NamespaceKind, Namespaces};
+pub use namespace::{IdMap, NamespaceKind, Namespaces, UserMap};
 pub use scratch::{Scratch, ScratchRoot};
 pub use spawn::{Killer, ProcessEnd, Spawner, WorkerCommand, WorkerProcess};

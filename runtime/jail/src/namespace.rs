@@ -9,6 +9,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, geteuid, getgid, getuid};
 
 use crate::clone::{clone_waiting, try_namespaces};
+use crate::subordinate;
 
 /// The namespaces that a worker gets of its own; none by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,6 +31,56 @@ pub enum NamespaceKind {
     /// Inside a user namespace, in which only this process's own user and group exist.
     Unprivileged,
 }
+
+/// Which users and groups exist in a user namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UserMap {
+    /// This process's own, as 0.
+    #[default]
+    Own,
+    /// So many from `first` on, as 0 and so on; the child begins as 0 of them. For root only.
+    Range {
+        /// The one that is 0 inside.
+        first: u32,
+        /// How many there are.
+        count: u32,
+    },
+    /// This process's own as 0, and as 1 and so on those that this host set aside for it.
+    Subordinate {
+        /// Users from this one on, and how many.
+        users: (u32, u32),
+        /// Groups likewise.
+        groups: (u32, u32),
+    },
+}
+
+impl UserMap {
+    /// The most users that this process may map: 65,536 from `first` on where it is root of them,
+    /// else its own and those set aside for it, else its own.
+    pub fn of_this_host(first: u32) -> Self {
+        if is_root_of(first..=first.saturating_add(MOST_USERS - 1)) {
+            return Self::Range { first, count: MOST_USERS };
+        }
+        subordinate::find().map_or(Self::Own, |(users, groups)| Self::Subordinate { users, groups })
+    }
+
+    /// How many users and groups there are, from 0 on.
+    pub fn count(self) -> u32 {
+        match self {
+            Self::Own => 1,
+            Self::Range { count, .. } => count,
+            Self::Subordinate { users, groups } => users.1.min(groups.1).saturating_add(1).min(MOST_USERS),
+        }
+    }
+
+    /// Whether 0 in there is somebody else than this process.
+    pub(crate) fn root_is_another(self) -> bool {
+        matches!(self, Self::Range { .. })
+    }
+}
+
+/// As many users as images and containers know.
+const MOST_USERS: u32 = 65_536;
 
 const NEW_ALL: libc::c_int =
     libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWCGROUP;
@@ -80,17 +131,27 @@ fn covers(map: &str, numbers: &RangeInclusive<u32>) -> bool {
     })
 }
 
-/// Lets this process's own user and group exist in the user namespace of a child that waits.
-pub(crate) fn write_maps(child: Pid, namespaces: Namespaces) -> io::Result<()> {
-    if namespaces.kind == NamespaceKind::Unprivileged {
-        // Known as root in there, or its program would begin without the capabilities that it gives up.
-        let root = |outside| IdMap { inside: 0, outside, count: 1 };
-        write_map(child, "uid_map", root(getuid().as_raw()))?;
-        // An unprivileged process may map its group only for a child that can't change its groups.
-        fs::write(of_process(child, "setgroups"), "deny")?;
-        write_map(child, "gid_map", root(getgid().as_raw()))?;
+/// Lets users and groups exist in the user namespace of a child that waits, if it has one.
+pub(crate) fn write_maps(child: Pid, namespaces: Namespaces, users: UserMap) -> io::Result<()> {
+    if namespaces.kind != NamespaceKind::Unprivileged {
+        return Ok(());
     }
-    Ok(())
+    match users {
+        UserMap::Own => {
+            // Known as root in there, or its program would begin without the capabilities that it gives up.
+            let root = |outside| IdMap { inside: 0, outside, count: 1 };
+            write_map(child, "uid_map", root(getuid().as_raw()))?;
+            // An unprivileged process may map its group only for a child that can't change its groups.
+            fs::write(of_process(child, "setgroups"), "deny")?;
+            write_map(child, "gid_map", root(getgid().as_raw()))
+        }
+        UserMap::Range { first, count } => {
+            let map = IdMap { inside: 0, outside: first, count };
+            write_map(child, "uid_map", map)?;
+            write_map(child, "gid_map", map)
+        }
+        UserMap::Subordinate { users, groups } => subordinate::write_maps(child, users, groups),
+    }
 }
 
 /// A run of user or group numbers that are others on the other side of a user namespace.
@@ -126,7 +187,7 @@ pub(crate) fn user_namespace(users: IdMap, groups: IdMap) -> io::Result<OwnedFd>
     Ok(opened?.into())
 }
 
-fn of_process(process: Pid, file: &str) -> String {
+pub(crate) fn of_process(process: Pid, file: &str) -> String {
     format!("/proc/{}/{file}", process.as_raw_nonzero())
 }
 

@@ -44,8 +44,13 @@ pub(crate) fn empty_bounding_set() -> io::Result<()> {
 
 /// Drops all capabilities and the right to get any by executing something.
 pub(crate) fn drop_capabilities() -> io::Result<()> {
-    let none = CapabilitySet::empty();
-    set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
+    keep_capabilities(CapabilitySet::empty())
+}
+
+/// Likewise, but for some that this process itself keeps.
+pub(crate) fn keep_capabilities(kept: CapabilitySet) -> io::Result<()> {
+    let inheritable = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: kept, permitted: kept, inheritable })?;
     set_no_new_privs(true)?;
     // Nobody of the same user may look into this process, and it leaves no core.
     Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)

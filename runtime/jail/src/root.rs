@@ -52,6 +52,18 @@ pub(crate) fn leave_host(
     Ok(opened.map(|(_, directory)| directory))
 }
 
+/// Leaves the host's files for a folder, given as a mount that is attached nowhere. The process must
+/// have a mount namespace of its own. Says where it is then, open for reading.
+pub(crate) fn leave_host_for(mount: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    attach(mount, BUILDING_SITE)?;
+    fchdir(mount)?;
+    pivot_root(".", ".")?;
+    unmount(".", UnmountFlags::DETACH)?;
+    rustix::process::chdir("/")?;
+    Ok(rustix::fs::open("/", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
 /// A file system in memory, mounted nowhere yet.
 fn memory(size: &str, inodes: &str, owner: Option<u32>) -> io::Result<OwnedFd> {
     let configuration = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;

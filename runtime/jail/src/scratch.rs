@@ -224,8 +224,10 @@ fn open_stubborn(parent: BorrowedFd<'_>, name: &CString) -> io::Result<OwnedFd> 
     let handle = openat(parent, name, flags, Mode::empty())?;
     let mode = Mode::from_raw_mode(rustix::fs::fstat(&handle)?.st_mode);
     if !mode.contains(Mode::RWXU) {
-        // By way of the descriptor: a name could be followed, and chmod takes no O_PATH descriptor.
-        rustix::fs::chmod(crate::inherited::reopen_path(&handle), Mode::RWXU)?;
+        // By way of the descriptor: a name could be followed, and chmod takes no O_PATH descriptor. Who
+        // may pass any mode needs no /proc for it.
+        rustix::fs::chmodat(&handle, ".", Mode::RWXU, AtFlags::empty())
+            .or_else(|_| rustix::fs::chmod(crate::inherited::reopen_path(&handle), Mode::RWXU))?;
     }
     Ok(open_folder(handle.as_fd(), ".")?)
 }

@@ -22,6 +22,8 @@ pub enum Holder {
     Compile,
     /// Processes that run guests with the host's network.
     Network,
+    /// Processes that unpack archives; they have nothing that is only a guest's or a compiler's.
+    Unpack,
 }
 
 /// What becomes of a system call.
@@ -127,7 +129,16 @@ const HERE: &[Entry] = entries! {
     Network Kept, "name lookup waits for its answer": SYS_ppoll;
 };
 
-/// The list.
+/// What unpacking an archive takes, beside what everybody has.
+const UNPACKING: &[Entry] = entries! {
+    Unpack Kept, "the places of an archive's entries are found and looked at": SYS_openat SYS_openat2 SYS_newfstatat SYS_readlinkat SYS_getdents64;
+    Unpack Kept, "entries are made, and what they replace is removed": SYS_mkdirat SYS_mknodat SYS_symlinkat SYS_linkat SYS_unlinkat;
+    Unpack Kept, "folders that lie too deep to be removed by path are moved up first": SYS_renameat;
+    Unpack Kept, "owners, modes and times of entries, and the mark of a folder that hides others": SYS_fchown SYS_fchownat SYS_fchmod SYS_fchmodat SYS_utimensat SYS_fsetxattr;
+    Unpack Kept, "files with holes": SYS_lseek SYS_ftruncate;
+};
+
+/// The list of processes that run guests or compile.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {
     EVERYWHERE.iter().chain(HERE)
 }
@@ -146,11 +157,12 @@ fn condition(argument: u8, operator: SeccompCmpOp, value: u64) -> Result<Seccomp
 
 /// The entries that hold for a process.
 fn entries_of(purpose: Purpose, network: bool) -> impl Iterator<Item = &'static Entry> {
-    entries().filter(move |entry| match entry.holder {
+    entries().chain(UNPACKING).filter(move |entry| match entry.holder {
         Holder::All => true,
         Holder::Run => purpose == Purpose::Run,
         Holder::Compile => purpose == Purpose::Compile,
         Holder::Network => purpose == Purpose::Run && network,
+        Holder::Unpack => purpose == Purpose::Unpack,
     })
 }
 

@@ -19,7 +19,7 @@ use rustix::process::{
 use crate::cgroup::CgroupEntry;
 use crate::clone::{ChildPlan, clone_child};
 use crate::inherited;
-use crate::namespace::{self, Namespaces};
+use crate::namespace::{self, NamespaceKind, Namespaces, UserMap};
 use crate::stderr::StderrNote;
 
 /// First number at which a child finds the descriptors given to it.
@@ -163,7 +163,7 @@ fn end_of(status: &WaitIdStatus) -> Option<ProcessEnd> {
     exited.or_else(|| status.terminating_signal().map(ProcessEnd::Signalled))
 }
 
-type Request = (WorkerCommand, SyncSender<io::Result<WorkerProcess>>);
+type Request = (WorkerCommand, UserMap, SyncSender<io::Result<WorkerProcess>>);
 
 /// The one thread that begins processes. They are told to die when it does, which is why it lives
 /// as long as the pool: the kernel's parent death signal is about the thread, not the process.
@@ -192,10 +192,18 @@ impl Spawner {
     /// # Errors
     /// Those of clone3(2) and execveat(2), too many descriptors, or the spawner has ended.
     pub fn spawn(&self, command: WorkerCommand) -> io::Result<WorkerProcess> {
+        self.spawn_mapped(command, UserMap::Own)
+    }
+
+    /// Likewise; these are the users that exist in its user namespace, where it gets one.
+    ///
+    /// # Errors
+    /// Those of [`spawn`](Self::spawn); this process may not map those users.
+    pub fn spawn_mapped(&self, command: WorkerCommand, users: UserMap) -> io::Result<WorkerProcess> {
         let gone = || io::Error::other("the spawner has ended");
         let requests = self.requests.lock().expect("no holder of this lock panics").clone();
         let (answer, answered) = sync_channel(1);
-        requests.ok_or_else(gone)?.send((command, answer)).map_err(|_| gone())?;
+        requests.ok_or_else(gone)?.send((command, users, answer)).map_err(|_| gone())?;
         answered.recv().map_err(|_| gone())?
     }
 }
@@ -211,13 +219,13 @@ impl Drop for Spawner {
 }
 
 fn serve(inbox: &Receiver<Request>) {
-    while let Ok((command, answer)) = inbox.recv() {
+    while let Ok((command, users, answer)) = inbox.recv() {
         // Whoever asked may have gone; then the process is killed by its drop.
-        let _ = answer.send(begin(&command));
+        let _ = answer.send(begin(&command, users));
     }
 }
 
-fn begin(worker: &WorkerCommand) -> io::Result<WorkerProcess> {
+fn begin(worker: &WorkerCommand, users: UserMap) -> io::Result<WorkerProcess> {
     let WorkerCommand { command, descriptors, namespaces, cgroup } = worker;
     let program = command.first().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     if descriptors.len() > MAX_GIVEN {
@@ -244,6 +252,7 @@ fn begin(worker: &WorkerCommand) -> io::Result<WorkerProcess> {
         namespaces: namespaces.clone_flags(),
         born_in,
         tasks: &tasks,
+        become_root: namespaces.kind == NamespaceKind::Unprivileged && users.root_is_another(),
         gate: gate.as_fd(),
         opener: opener.as_fd(),
         failure: failure.as_fd(),
@@ -256,7 +265,7 @@ fn begin(worker: &WorkerCommand) -> io::Result<WorkerProcess> {
     let killer = Killer(Arc::new(forked.pidfd));
     // From here on the child is killed and reaped whatever happens.
     let child = WorkerProcess { process, killer, stderr, end: None, final_cpu_time: None };
-    namespace::write_maps(process, *namespaces)?;
+    namespace::write_maps(process, *namespaces, users)?;
     rustix::io::write(&opener, &[1])?;
     drop(failure);
     match failure_told(told)? {

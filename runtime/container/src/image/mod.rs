@@ -1,9 +1,32 @@
 //! Images: pulled, loaded, kept, collected.
 
+mod catalogue;
+mod download;
+mod error;
+mod flights;
+mod manifest;
+mod options;
+mod pull;
+mod reference;
+mod registry;
+mod unpacker;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::runtime::Runtime;
 use wasmbatch_core::Digest;
+
+pub use self::error::{OpenError, PullError};
+pub use self::options::Options;
+
+use self::catalogue::{Catalogue, Lease};
+use self::pull::Puller;
+use self::registry::Client;
+use self::unpacker::Unpacker;
+
+/// Threads that wait for registries.
+const THREADS: usize = 2;
 
 /// What an image's configuration says of its container. Text of somebody else: bounded, without NUL.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -40,4 +63,82 @@ pub struct Image {
     pub config: ImageConfig,
     /// Folders of its layers, the topmost first.
     pub layers: Vec<PathBuf>,
+    /// Keeps it there.
+    #[expect(dead_code, reason = "only its end matters")]
+    lease: Option<Lease>,
+}
+
+impl Image {
+    /// One that no store keeps.
+    pub fn unmanaged(digest: Digest, config: ImageConfig, layers: Vec<PathBuf>) -> Self {
+        Self { digest, config, layers, lease: None }
+    }
+}
+
+/// The images of this node, in `images/` below the data folder.
+#[derive(Debug)]
+pub struct ImageStore {
+    puller: Arc<Puller>,
+    /// `None` only while it is dropped.
+    runtime: Option<Runtime>,
+}
+
+/// Somebody's interest in a pull. Dropping it gives up: `done` isn't called any more, and what
+/// nobody else waits for ends.
+#[derive(Debug)]
+#[must_use = "dropping it gives up"]
+pub struct Ticket(tokio::task::AbortHandle);
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl ImageStore {
+    /// Opens the store, making it if need be, and removes what an earlier process left half done.
+    ///
+    /// # Errors
+    /// The folder can't be used, or a file that the options name isn't what it should be.
+    pub fn open(options: Options) -> Result<Self, OpenError> {
+        let client = Client::new(&options)?;
+        let home = options.data_dir.join("images");
+        let catalogue = Arc::new(Catalogue::open(&home)?);
+        let unpacker = Unpacker::new(options.unpack_command.clone(), options.image_uid_base);
+        let unpacker = unpacker.map_err(OpenError::io("processes that unpack"))?;
+        let puller = Arc::new(Puller::new(catalogue, unpacker, client, options));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("images")
+            .enable_all()
+            .build()
+            .map_err(OpenError::io("threads for pulls"))?;
+        Ok(Self { puller, runtime: Some(runtime) })
+    }
+
+    /// Finds out what a reference stands for, fetching what isn't here, and calls `done` with it, on
+    /// a thread of the store, which must not be kept for long. Returns at once.
+    pub fn resolve(&self, reference: &str, done: Box<dyn FnOnce(Result<Resolved, PullError>) + Send>) -> Ticket {
+        let (puller, reference) = (Arc::clone(&self.puller), reference.to_owned());
+        let runtime = self.runtime.as_ref().expect("it is there until the drop");
+        let task = runtime.spawn(async move { done(puller.resolve(&reference).await) });
+        Ticket(task.abort_handle())
+    }
+
+    /// Holds an image that is on disk, for a container that outlived the process that began it.
+    pub fn lease(&self, digest: &Digest) -> Option<Arc<Image>> {
+        match self.puller.catalogue.lease(digest)? {
+            Resolved::Image(image) => Some(image),
+            Resolved::Module(_) => None,
+        }
+    }
+}
+
+impl Drop for ImageStore {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Pulls end where they wait; their processes die with what began them.
+            runtime.shutdown_background();
+        }
+    }
 }

@@ -1,0 +1,83 @@
+//! A store in a folder of its own.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
+
+use wasmbatch_container::image::{Image, ImageStore, Options, PullError, Resolved, Ticket};
+
+use crate::registry::Registry;
+
+pub(crate) const UNPACK_FLAG: &str = "--unpack";
+
+pub(crate) struct Node {
+    pub(crate) store: ImageStore,
+    pub(crate) options: Options,
+    pub(crate) home: tempfile::TempDir,
+}
+
+impl Node {
+    pub(crate) fn new(registry: &Registry) -> Self {
+        Self::with(registry, |_| ())
+    }
+
+    pub(crate) fn with(registry: &Registry, change: impl FnOnce(&mut Options)) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let program = std::env::current_exe().unwrap();
+        let mut options = Options::new(home.path().to_owned(), vec![program.into(), UNPACK_FLAG.into()]);
+        options.plain_http_registries = vec![registry.host.clone()];
+        options.retry_delay = Duration::from_millis(5);
+        options.stall_timeout = Duration::from_secs(2);
+        change(&mut options);
+        let store = ImageStore::open(options.clone()).unwrap();
+        Self { store, options, home }
+    }
+
+    /// Ends the store and opens it anew.
+    pub(crate) fn restart(self) -> Self {
+        let Self { store, options, home } = self;
+        drop(store);
+        let store = ImageStore::open(options.clone()).unwrap();
+        Self { store, options, home }
+    }
+
+    pub(crate) fn begin(&self, reference: &str) -> (Ticket, Receiver<Result<Resolved, PullError>>) {
+        let (sender, receiver) = sync_channel(1);
+        let ticket = self.store.resolve(reference, Box::new(move |result| drop(sender.send(result))));
+        (ticket, receiver)
+    }
+
+    pub(crate) fn resolve(&self, reference: &str) -> Result<Resolved, PullError> {
+        let (_ticket, receiver) = self.begin(reference);
+        receiver.recv_timeout(Duration::from_secs(120)).unwrap()
+    }
+
+    pub(crate) fn image(&self, reference: &str) -> Arc<Image> {
+        match self.resolve(reference).unwrap() {
+            Resolved::Image(image) => image,
+            Resolved::Module(module) => panic!("{reference} is the module {module}"),
+        }
+    }
+
+    pub(crate) fn error(&self, reference: &str) -> String {
+        self.resolve(reference).unwrap_err().to_string()
+    }
+
+    pub(crate) fn images(&self) -> PathBuf {
+        self.home.path().join("images")
+    }
+
+    /// Names in a folder of the store.
+    pub(crate) fn names(&self, folder: &str) -> Vec<String> {
+        names(&self.images().join(folder))
+    }
+}
+
+pub(crate) fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
