@@ -7,6 +7,7 @@ mod demo;
 mod describe;
 mod env;
 mod explain;
+mod images;
 mod jobs;
 mod logs;
 mod modules;
@@ -48,6 +49,8 @@ enum Command {
     Nodes(nodes::Arguments),
     /// Upload, list, delete and release modules
     Modules(modules::Arguments),
+    /// Load, list and delete OCI images
+    Images(images::Arguments),
     /// Submit a job
     Submit(submit::Arguments),
     /// List jobs, newest first
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => in_runtime(demo::run(arguments)),
         Command::Nodes(arguments) => in_runtime(nodes::run(arguments)),
         Command::Modules(arguments) => in_runtime(modules::run(arguments)),
+        Command::Images(arguments) => in_runtime(images::run(arguments)),
         Command::Submit(arguments) => in_runtime(submit::run(arguments)),
         Command::Jobs(arguments) => in_runtime(jobs::run(arguments)),
         Command::Describe(arguments) => in_runtime(describe::run(arguments)),

@@ -67,6 +67,32 @@ wire! {
 }
 
 wire! {
+    /// An image on the node's disk.
+    Image {
+        required {
+            /// What jobs call it; the digest where it has no name.
+            name: String,
+            /// Of its manifest: `sha256:` and 64 hexadecimal digits.
+            digest: String,
+            /// Whether it was loaded and stays until it is deleted; a pulled one goes when room is
+            /// wanted.
+            loaded: bool,
+            /// What its layers take on disk, those that it shares with others included.
+            size_bytes: u64,
+            /// When an attempt last asked for it, milliseconds since the epoch.
+            used_at: i64,
+        }
+    }
+}
+
+wire! {
+    /// Images, by name.
+    ListImagesResponse {
+        required { images: Vec<Image> }
+    }
+}
+
+wire! {
     /// The node.
     Node {
         required {

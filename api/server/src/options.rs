@@ -34,9 +34,11 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Largest module in bytes. Default 512 MiB.
     pub module_bytes: u64,
+    /// Largest archive of images in bytes. Default 32 GiB.
+    pub image_bytes: u64,
     /// Time for a JSON body to arrive whole. Default 20 s.
     pub body_time: Duration,
-    /// Longest silence within a module's upload. Default 30 s.
+    /// Longest silence within an upload. Default 30 s.
     pub upload_silence: Duration,
     /// Time for the headers of a request, counted from the connection's last answer. Default 60 s.
     pub header_time: Duration,
@@ -55,6 +57,7 @@ impl Default for Limits {
         Self {
             body_bytes: 1024 * 1024,
             module_bytes: 512 * 1024 * 1024,
+            image_bytes: 32 << 30,
             body_time: Duration::from_secs(20),
             upload_silence: Duration::from_secs(30),
             header_time: Duration::from_secs(60),

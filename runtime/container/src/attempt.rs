@@ -16,7 +16,7 @@ use wasmbatch_executor::{AttemptSpec, MountSource, Survivor};
 use wasmbatch_jail::counters::ContainerGroup;
 
 use crate::executor::Shared;
-use crate::folder::{Cause, ContainerFolder, End, Order, Status, Users, Used, Word};
+use crate::folder::{Cause, ContainerFolder, End, Order, Status, Used, Users, Word};
 use crate::image::Image;
 use crate::leases::{Given, LentDisk, Range};
 use crate::runtime::Runtime;
@@ -415,10 +415,8 @@ impl<'a> Following<'a> {
 
     /// Waits for something new; whether this process ends.
     fn wait(&self) -> io::Result<bool> {
-        let mut watched = vec![
-            PollFd::new(&self.shared.closing, PollFlags::IN),
-            PollFd::new(&self.events, PollFlags::IN),
-        ];
+        let mut watched =
+            vec![PollFd::new(&self.shared.closing, PollFlags::IN), PollFd::new(&self.events, PollFlags::IN)];
         watched.extend(self.shim.iter().map(|shim| PollFd::new(shim, PollFlags::IN)));
         match poll(&mut watched, None) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}

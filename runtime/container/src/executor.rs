@@ -130,11 +130,7 @@ impl Containers {
     ///
     /// # Errors
     /// See [`StartError`].
-    pub fn start(
-        options: Options,
-        behind: Arc<dyn Executor>,
-        sink: Arc<dyn AttemptSink>,
-    ) -> Result<Self, StartError> {
+    pub fn start(options: Options, behind: Arc<dyn Executor>, sink: Arc<dyn AttemptSink>) -> Result<Self, StartError> {
         let folder = options.data_dir.join("containers");
         let scratch = options.data_dir.join("scratch");
         let unusable = |path: &PathBuf| {

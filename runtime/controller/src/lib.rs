@@ -12,6 +12,7 @@ mod clock;
 mod dispatch;
 mod figures;
 mod handle;
+mod images;
 mod inbox;
 mod modules;
 mod pace;
@@ -23,12 +24,13 @@ mod writer;
 
 pub use clock::{Clock, SystemClock};
 pub use handle::{ExecuteError, Handle, NodeFacts, StatusEvent};
+pub use images::{ImageUpload, ImagesError};
 pub use modules::{ModuleState, ModuleUpload, UploadError};
 pub use reader::{
     ConsumableJobsFilter, DefinitionFilter, JobCursor, JobFilter, JobsPage, JobsQuery, LogReader, Reader,
     ServiceJobFilter, ServiceJobsPage,
 };
 pub use service::{Controller, Options, StartError};
-pub use wasmbatch_executor::{NetworkAccess, Quarantined, Wall};
+pub use wasmbatch_executor::{ImageError, ImageInfo, NetworkAccess, Quarantined, Wall};
 pub use wasmbatch_store::ReadError;
 pub use wasmbatch_store::logs::{EventPage, LogEvent, LogGroupInfo, LogStreamInfo};

@@ -89,6 +89,11 @@ impl Modules {
         ))
     }
 
+    /// Where an upload of this name may lie for as long as it lasts.
+    pub(crate) fn temporary_path(&self, name: &str) -> PathBuf {
+        self.temporary.join(name)
+    }
+
     pub(crate) fn state(&self, digest: Digest) -> ModuleState {
         let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         states.get(&digest).cloned().unwrap_or(ModuleState::NotCompiled)

@@ -10,7 +10,9 @@ use reqwest::Method;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use tokio::time::Instant;
 use wasmbatch_model::job::JobDetail;
-use wasmbatch_model::own::{ExplainJobResponse, JobUsageResponse, ListModulesResponse, Module, Node};
+use wasmbatch_model::own::{
+    ExplainJobResponse, JobUsageResponse, ListImagesResponse, ListModulesResponse, Module, Node,
+};
 use wasmbatch_model::tag::Empty;
 
 use crate::error::Error;
@@ -18,6 +20,7 @@ use crate::retry::Repeat;
 use crate::transport::{Client, answer};
 
 const MODULES: &str = "/wasmbatch/v1/modules";
+const IMAGES: &str = "/wasmbatch/v1/images";
 /// What a module's name has in a path as it is.
 const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b':').remove(b'.').remove(b'_').remove(b'-');
 /// What a job's id has in a path as it is.
@@ -91,6 +94,38 @@ impl Client {
     /// See [`Error`]; status 404 when there is none of that name.
     pub async fn delete_module(&self, name: &str) -> Result<(), Error> {
         let path = module_path(name);
+        // A second try would find nothing and say so: the first answer counts.
+        self.repeated::<Empty>(Repeat::Harmful, || self.request(Method::DELETE, &path)).await.map(|Empty {}| ())
+    }
+
+    /// The images on the node's disk, by name.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn list_images(&self) -> Result<ListImagesResponse, Error> {
+        self.repeated(Repeat::Harmless, || self.request(Method::GET, IMAGES)).await
+    }
+
+    /// Loads the images of an archive: a tar of an OCI layout, or what `docker save` writes. `name` is
+    /// for an image that it has no name for. Never repeated: a stream is read once.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn load_images<S>(&self, name: Option<&str>, archive: S) -> Result<ListImagesResponse, Error>
+    where
+        S: Stream<Item = io::Result<Bytes>> + Send + Sync + 'static,
+    {
+        let query: Vec<_> = name.map(|name| ("name", name)).into_iter().collect();
+        let request = self.request(Method::PUT, IMAGES).query(&query).timeout(UPLOAD_TIME);
+        answer(request.header(CONTENT_TYPE, "application/x-tar").body(reqwest::Body::wrap_stream(archive))).await
+    }
+
+    /// Forgets an image's name, or an image by its digest.
+    ///
+    /// # Errors
+    /// See [`Error`]; status 404 when there is none of that name.
+    pub async fn delete_image(&self, name: &str) -> Result<(), Error> {
+        let path = format!("{IMAGES}/{}", utf8_percent_encode(name, NAME));
         // A second try would find nothing and say so: the first answer counts.
         self.repeated::<Empty>(Repeat::Harmful, || self.request(Method::DELETE, &path)).await.map(|Empty {}| ())
     }

@@ -1,6 +1,7 @@
-//! Our own API: modules, the node, waiting for a job, why it waits, what it used, health.
+//! Our own API: modules, images, the node, waiting for a job, why it waits, what it used, health.
 
 mod explain;
+mod images;
 mod modules;
 mod node;
 mod page;
@@ -26,6 +27,8 @@ pub(crate) fn routes() -> Router<ServerState> {
     Router::new()
         .route("/wasmbatch/v1/modules", get(modules::list))
         .route("/wasmbatch/v1/modules/{*name}", get(modules::show).put(modules::put).delete(modules::delete))
+        .route("/wasmbatch/v1/images", get(images::list).put(images::load))
+        .route("/wasmbatch/v1/images/{*name}", delete(images::delete))
         .route("/wasmbatch/v1/node", get(node::show))
         .route("/wasmbatch/v1/quarantine/{digest}", delete(quarantine::release))
         .route("/wasmbatch/v1/jobs/{id}/wait", get(wait::wait))
