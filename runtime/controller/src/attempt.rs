@@ -6,9 +6,11 @@ use std::time::Duration;
 use wasmbatch_core::definition::{ContainerProperties, MountPoint, Volume, VolumeSource, substitute};
 use wasmbatch_core::layout::Layout;
 use wasmbatch_core::plan::DEFAULT_CONTAINER;
+use wasmbatch_core::settings as core;
 use wasmbatch_core::{AttemptId, Digest, Job, JobDefinition, ModuleName, Name, limits};
 use wasmbatch_executor::{
-    AttemptSpec, ContainerSettings, Mount, MountSource, NetworkAccess, Program, ScratchLimits, matchable,
+    AttemptSpec, ContainerSettings, Device, Mount, MountSource, NetworkAccess, Program, ScratchLimits, Tmpfs, Ulimit,
+    matchable,
 };
 use wasmbatch_store::Snapshot;
 use wasmbatch_store::logs::LogLimits;
@@ -94,11 +96,14 @@ pub(crate) fn attempt_spec(
     let missing = || initialization("the job definition has no such container");
     let work = definition.spec.node_work(&job.overrides, node).ok_or_else(missing)?;
     let is_pod = work.is_pod();
+    let entrypoint = work.entrypoint(place);
     let container = work.into_container(place).ok_or_else(missing)?;
     if let Some(need) = container.needs.first() {
         return Err(initialization(&need.what));
     }
     let (program, name) = program(snapshot, &container.image)?;
+    let settings = settings(&container, entrypoint, is_pod);
+    check_module(&program, &settings)?;
     let batch = batch_variables(job, attempt, node, is_pod, host);
     let environment = environment_variables(&container, &batch);
     let arguments = arguments(name, &container, job, is_pod, &environment).ok_or_else(too_long)?;
@@ -121,8 +126,63 @@ pub(crate) fn attempt_spec(
         scratch: scratch(&container),
         network: network(&container, host)?,
         trust_domain: trust_domain(job, &container),
-        container: ContainerSettings { gpus: resources.gpus, ..ContainerSettings::default() },
+        container: ContainerSettings { gpus: resources.gpus, ..settings },
     })
+}
+
+/// What the container asks of whatever runs it, in the executor's units.
+fn settings(container: &ContainerProperties, entrypoint: Option<usize>, pod: bool) -> ContainerSettings {
+    let core::ContainerSettings {
+        user,
+        privileged,
+        must_not_be_root,
+        init_process,
+        shared_memory_mib,
+        max_swap_mib,
+        swappiness,
+        tmpfs,
+        devices,
+        ulimits,
+        stop_timeout_seconds,
+    } = container.settings.clone();
+    let bytes = |mib: u32| u64::from(mib) << 20;
+    let default = ContainerSettings::default();
+    ContainerSettings {
+        entrypoint,
+        user,
+        pod,
+        must_not_be_root,
+        privileged,
+        init_process,
+        shared_memory_bytes: shared_memory_mib.map(bytes),
+        swap_bytes: max_swap_mib.map(bytes),
+        swappiness,
+        tmpfs: tmpfs.into_iter().map(tmpfs_of).collect(),
+        devices: devices.into_iter().map(device_of).collect(),
+        ulimits: ulimits.into_iter().map(ulimit_of).collect(),
+        gpus: default.gpus,
+        stop_timeout: stop_timeout_seconds.map_or(default.stop_timeout, |seconds| Duration::from_secs(seconds.into())),
+    }
+}
+
+fn tmpfs_of(core::Tmpfs { container_path, size_mib, options }: core::Tmpfs) -> Tmpfs {
+    Tmpfs { container_path, bytes: u64::from(size_mib) << 20, options }
+}
+
+fn device_of(core::Device { host_path, container_path, permissions }: core::Device) -> Device {
+    Device { container_path: container_path.unwrap_or_else(|| host_path.clone()), host_path, permissions }
+}
+
+fn ulimit_of(core::Ulimit { name, soft, hard }: core::Ulimit) -> Ulimit {
+    Ulimit { name, soft, hard }
+}
+
+/// What is a module for certain is refused here what no module can have; of an image nobody knows yet.
+fn check_module(program: &Program, settings: &ContainerSettings) -> Result<(), Unstartable> {
+    match (program, settings.needs_of_a_module()) {
+        (Program::Stored { .. } | Program::File { .. }, Some(need)) => Err(initialization(&need)),
+        (Program::Stored { .. } | Program::File { .. }, None) | (Program::Image { .. }, _) => Ok(()),
+    }
 }
 
 fn initialization(what: &str) -> Unstartable {

@@ -10,6 +10,7 @@ use crate::limits;
 use crate::name::Name;
 use crate::rejection::Rejection;
 use crate::resource::{Resources, Vcpus};
+use crate::settings::ContainerSettings;
 
 /// One revision of a job definition. All but its status is immutable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -235,6 +236,8 @@ pub struct ContainerProperties {
     pub assign_public_ip: bool,
     /// In whose name it acts: `jobRoleArn`, a task's `taskRoleArn`, a pod's `serviceAccountName`.
     pub role: Option<String>,
+    /// What it asks of its container, beside the members above.
+    pub settings: ContainerSettings,
     /// What the job needs beyond its own sandbox that no node has, decided at registration from the
     /// members in `rest`; its attempts fail in STARTING.
     pub needs: Vec<Need>,

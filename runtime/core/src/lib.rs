@@ -33,6 +33,7 @@ pub mod rejection;
 pub mod report;
 pub mod resource;
 pub mod service;
+pub mod settings;
 pub mod share;
 pub mod snapshot;
 pub mod tags;

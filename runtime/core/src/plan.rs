@@ -169,6 +169,21 @@ impl NodeWork {
         }
     }
 
+    /// How many elements of a container's arguments are a pod's `command`, which stands in place of the
+    /// image's entrypoint; `None` where they are arguments of that entrypoint.
+    pub fn entrypoint(&self, container: u32) -> Option<usize> {
+        match self {
+            Self::Container(_) => None,
+            Self::Task(task) => match task.kind {
+                TaskKind::Ecs => None,
+                TaskKind::Pod => {
+                    let container = task.containers.get(usize::try_from(container).ok()?)?;
+                    Some(container.properties.command.len()).filter(|length| *length > 0)
+                }
+            },
+        }
+    }
+
     /// Whether it is a pod.
     pub fn is_pod(&self) -> bool {
         match self {

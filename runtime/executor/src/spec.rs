@@ -52,6 +52,10 @@ pub struct ContainerSettings {
     pub entrypoint: Option<usize>,
     /// User or uid, and group or gid behind a colon; without it the image's.
     pub user: Option<String>,
+    /// Whether it is a pod's, whose members have other names.
+    pub pod: bool,
+    /// Whether it fails rather than run as uid 0.
+    pub must_not_be_root: bool,
     /// Whether it asks to be no container at all as far as rights go.
     pub privileged: bool,
     /// Whether a process of ours is its first one, which forwards signals and reaps.
@@ -82,6 +86,8 @@ impl Default for ContainerSettings {
         Self {
             entrypoint: None,
             user: None,
+            pod: false,
+            must_not_be_root: false,
             privileged: false,
             init_process: false,
             shared_memory_bytes: None,
@@ -93,6 +99,22 @@ impl Default for ContainerSettings {
             gpus: 0,
             stop_timeout: STOP_TIMEOUT,
         }
+    }
+}
+
+impl ContainerSettings {
+    /// What a module can't have of this, fit for a ResourceInitializationError; the rest means nothing to it.
+    pub fn needs_of_a_module(&self) -> Option<String> {
+        let Self { pod, user, privileged, devices, tmpfs, .. } = self;
+        let what = match (pod, user) {
+            (true, Some(_)) => "securityContext.runAsUser is",
+            (true, None) if *privileged => "securityContext.privileged is",
+            (false, _) if *privileged => "privileged is",
+            (true | false, _) if !devices.is_empty() => "linuxParameters.devices are",
+            (true | false, _) if !tmpfs.is_empty() => "linuxParameters.tmpfs is",
+            (true | false, _) => return None,
+        };
+        Some(format!("{what} not available on this node"))
     }
 }
 

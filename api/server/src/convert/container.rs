@@ -10,6 +10,7 @@ use wasmbatch_core::name::shortened;
 use wasmbatch_core::{ContainerOverrides, ContainerProperties, limits};
 use wasmbatch_model::{Rest, definition as wire, job as wire_job};
 
+use super::settings::to_settings;
 use super::{asks, from_document, required, required_text, signed, to_document, unsigned};
 use crate::error::ApiError;
 
@@ -55,6 +56,7 @@ pub(crate) fn to_properties(properties: wire::ContainerProperties) -> Result<Con
         ephemeral_storage_gib,
         assign_public_ip,
         role,
+        settings: to_settings(&rest)?,
         needs: Vec::new(),
         rest: to_document(rest.clone()),
     };
@@ -221,12 +223,8 @@ pub(super) fn needs(properties: &ContainerProperties, rest: &Rest) -> Vec<Need> 
         }
     };
     let given = |member: &str| rest.get(member).is_some_and(asks);
-    let linux = |member: &str| rest.get("linuxParameters").and_then(|linux| linux.get(member)).is_some_and(asks);
     need(given("secrets"), "secrets are not available on this node");
-    need(given("privileged"), "privileged is not available on this node");
     need(given("repositoryCredentials"), "repositoryCredentials are not available on this node");
-    need(linux("devices"), "linuxParameters.devices are not available on this node");
-    need(linux("tmpfs"), "linuxParameters.tmpfs is not available on this node");
     let efs = properties.volumes.iter().any(|volume| matches!(volume.source, VolumeSource::Efs(_)));
     need(efs, "volumes.efsVolumeConfiguration is not available on this node");
     needs
@@ -305,6 +303,7 @@ pub(crate) fn from_properties(properties: &ContainerProperties) -> wire::Contain
         ephemeral_storage_gib: _,
         assign_public_ip: _,
         role: _,
+        settings: _,
         needs: _,
         rest,
     } = properties;

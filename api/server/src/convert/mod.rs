@@ -19,6 +19,7 @@ pub(crate) mod queue;
 pub(crate) mod requirement;
 pub(crate) mod retry;
 pub(crate) mod service;
+pub(crate) mod settings;
 pub(crate) mod snapshot;
 pub(crate) mod submission;
 pub(crate) mod task;

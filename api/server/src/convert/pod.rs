@@ -12,6 +12,7 @@ use wasmbatch_model::Rest;
 use wasmbatch_model::task::{EksContainer, EksHostPath, EksPodProperties, EksProperties, EksVolume, EksVolumeMount};
 
 use super::container::{need, normal_path, to_image, to_variables};
+use super::settings::to_pod_settings;
 use super::task::{refuse_sharing, to_name};
 use super::{asks, quantity, required_text, to_document};
 use crate::error::ApiError;
@@ -44,7 +45,7 @@ pub(crate) fn to_pod(properties: EksProperties) -> Result<Task, ApiError> {
     for (index, container) in inits.into_iter().chain(containers).enumerate() {
         // The last init container that comes before.
         let before = index.min(init_count).checked_sub(1).map(|last| (all[last].name.clone(), Condition::Success));
-        all.push(to_container(container, &volumes, &needs, before)?);
+        all.push(to_container(container, &volumes, (&rest, &needs), before)?);
         let role = rest.get("serviceAccountName").and_then(Value::as_str).filter(|role| !role.is_empty());
         all[index].properties.role = role.map(str::to_owned);
     }
@@ -55,7 +56,7 @@ pub(crate) fn to_pod(properties: EksProperties) -> Result<Task, ApiError> {
 fn to_container(
     container: EksContainer,
     volumes: &[Volume],
-    pod_needs: &[Need],
+    (pod, pod_needs): (&Rest, &[Need]),
     before: Option<(String, Condition)>,
 ) -> Result<TaskContainer, ApiError> {
     let EksContainer { name, image, command, args, env, resources, volume_mounts, rest } = container;
@@ -64,6 +65,8 @@ fn to_container(
     let read_only = security.and_then(|context| context.get("readOnlyRootFilesystem")).and_then(Value::as_bool);
     let mut needs = pod_needs.to_vec();
     needs.extend(security.map(security_needs).unwrap_or_default());
+    let (settings, lacking) = to_pod_settings(pod.get("securityContext"), security)?;
+    needs.extend(lacking);
     let properties = ContainerProperties {
         image: to_image(image)?,
         command: command.unwrap_or_default(),
@@ -78,6 +81,7 @@ fn to_container(
         ephemeral_storage_gib: None,
         assign_public_ip: false,
         role: None,
+        settings,
         needs,
         rest: to_document(Rest::new()),
     };
@@ -202,13 +206,12 @@ fn pod_needs(rest: &Rest) -> Vec<Need> {
 }
 
 /// What a security context grants that no job here can have. What takes something away is so
-/// already: a program has no user, no capabilities and nothing to escalate to.
+/// already: a module has no user, no job's container more capabilities than it can do without and none
+/// anything to escalate to.
 fn security_needs(context: &Value) -> Vec<Need> {
     let mut needs = Vec::new();
-    for member in ["runAsUser", "runAsGroup", "fsGroup", "privileged"] {
-        if context.get(member).is_some_and(asks) {
-            needs.push(need(&format!("securityContext.{member} is not available on this node")));
-        }
+    if context.get("fsGroup").is_some_and(asks) {
+        needs.push(need("securityContext.fsGroup is not available on this node"));
     }
     if context.get("capabilities").and_then(|capabilities| capabilities.get("add")).is_some_and(asks) {
         needs.push(need("securityContext.capabilities.add is not available on this node"));

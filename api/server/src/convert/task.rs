@@ -13,6 +13,7 @@ use super::container::{
     Granted, SHARED_VOLUME, granted, mounts_one_twice, need, needs, to_image, to_log, to_mount_points, to_requirements,
     to_variables, to_volumes,
 };
+use super::settings::to_settings;
 use super::{required_text, to_document};
 use crate::error::ApiError;
 
@@ -77,6 +78,7 @@ fn to_container(
         ephemeral_storage_gib,
         assign_public_ip,
         role,
+        settings: to_settings(&rest)?,
         needs: Vec::new(),
         rest: to_document(Rest::new()),
     };

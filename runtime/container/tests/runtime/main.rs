@@ -1,6 +1,8 @@
 //! Specifications given to the real runc, as root: what a container can and can't do. Without root or
 //! without runc these tests fail; they don't pass by looking away.
 
+#![expect(clippy::unwrap_used, reason = "all of this binary is tests")]
+
 mod bundle;
 mod first;
 mod granted;

@@ -8,12 +8,12 @@ use wasmbatch_core::consumable::ConsumableRequirement;
 use wasmbatch_core::definition::{DefinitionSpec, DefinitionStatus, JobDefinition};
 use wasmbatch_core::job::retry::{ExitAction, ExitRule, RetryStrategy};
 
-use super::shape::{ContainerRow, ContainerRow2, ShapeRow, shape_of, shape_row};
+use super::shape::{ContainerRow, ContainerRow2, ContainerRow3, ShapeRow, shape_of, shape_row};
 use super::{DocumentRow, RowError, document_row, encode_as, name, versioned};
 
-/// Version 2 is version 1 with the consumables behind it, and with more shapes; version 3 has more
-/// of each container.
-const DEFINITION_VERSION: u8 = 3;
+/// Version 2 is version 1 with the consumables behind it, and with more shapes; versions 3 and 4 have
+/// more of each container.
+const DEFINITION_VERSION: u8 = 4;
 
 #[derive(Serialize, Deserialize)]
 struct DefinitionRow<C> {
@@ -82,6 +82,7 @@ pub(crate) fn encode_definition(definition: &JobDefinition) -> Vec<u8> {
 pub(crate) fn decode_definition(bytes: &[u8]) -> Result<JobDefinition, RowError> {
     match versioned(bytes)? {
         (DEFINITION_VERSION, row) => definition_of(postcard::from_bytes::<DefinitionRow<ContainerRow>>(row)?),
+        (3, row) => definition_of(postcard::from_bytes::<DefinitionRow<ContainerRow3>>(row)?),
         (2, row) => definition_of(postcard::from_bytes::<DefinitionRow<ContainerRow2>>(row)?),
         (1, row) => {
             let first: DefinitionRow1<ContainerRow2> = postcard::from_bytes(row)?;

@@ -14,6 +14,7 @@ pub(crate) mod policy;
 pub(crate) mod progress;
 pub(crate) mod queue;
 pub(crate) mod service;
+pub(crate) mod settings;
 pub(crate) mod shape;
 pub(crate) mod share;
 

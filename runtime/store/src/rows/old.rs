@@ -1,11 +1,12 @@
-//! Rows as versions 1 and 2 wrote them.
+//! Rows as earlier versions wrote them.
 
 use wasmbatch_core::definition::{
-    ContainerOverrides, ContainerProperties, DefinitionStatus, JobShape, NodeWork, Overrides, ResourceKind,
+    ContainerOverrides, ContainerProperties, DefinitionStatus, JobShape, NodeWork, Overrides, ResourceKind, TaskKind,
     VolumeSource,
 };
 use wasmbatch_core::extension::Extensions;
 use wasmbatch_core::layout::Layout;
+use wasmbatch_core::settings::ContainerSettings;
 use wasmbatch_core::{AttemptId, Dependency, JobId, Resources, Timestamp, Vcpus};
 
 use super::definition::{decode_definition, encode_definition};
@@ -34,6 +35,16 @@ const NODES_2: &str = "02056e6f6465730301030401020001010005666972737400000000010
     6c53746f72616765107b2273697a65496e476942223a33307d0a6a6f62526f6c6541726e072261726e3a72220104736561740202\
     00010002016100010162000101780000000000000000000000000162010000067365636f6e640000000000000000000000000000\
     013c0000000000";
+const CONTAINER_3: &str = "03016401000005666972737400000000010500000000032870726976696c65676564206973206e6f7420617661696c61626c6520\
+    6f6e2074686973206e6f6465336c696e7578506172616d65746572732e746d706673206973206e6f7420617661696c61626c6520\
+    6f6e2074686973206e6f6465267365637265747320617265206e6f7420617661696c61626c65206f6e2074686973206e6f646503\
+    0f6c696e7578506172616d65746572731b7b22696e697450726f63657373456e61626c6564223a747275657d0a70726976696c65\
+    6765640474727565047573657206226d653a3722011e01010561726e3a72000000000000010d65637350726f7065727469657302\
+    7b7d01076c6963656e636502";
+const POD_3: &str = "030164010002010301610001056f74686572000101780161000000000105000000000000011501011561726e3a6177733a69616d\
+    3a3a313a726f6c652f7201620101056f74686572010101780162000000000105000000000000011501011561726e3a6177733a69\
+    616d3a3a313a726f6c652f7201630201056f74686572020101780163000000000105000000000000011501011561726e3a617773\
+    3a69616d3a3a313a726f6c652f72000000000000010d65637350726f70657274696573027b7d01076c6963656e636502";
 const JOB_2: &str = "0201010101010101010101010101010101067365636f6e6405717565756504050a646566696e6974696f6e03f6a1abfef9620101\
     78013102020102020202020202020202020202020202010a0104626c756501070000000000000100010161000000000000000000\
     00000101000100000161000004400005800101000103013c01017401020001090101010b706f644d65746164617461027b7d";
@@ -80,6 +91,28 @@ fn a_definition_of_version_2_is_read_with_what_it_asked_for() {
     let NodeWork::Task(task) = &nodes.ranges[1].work else { panic!("{:?}", nodes.ranges[1]) };
     let properties = &task.containers[1].properties;
     assert_eq!((task.containers.len(), properties.image.as_str(), properties.assign_public_ip), (2, "second", false));
+    assert_eq!(decode_definition(&encode_definition(&definition)).unwrap(), definition);
+}
+
+#[test]
+fn a_container_of_version_3_keeps_its_needs_and_its_user() {
+    let definition = decode_definition(&bytes(CONTAINER_3)).unwrap();
+    let JobShape::Container(container) = &definition.spec.shape else { panic!("{:?}", definition.spec.shape) };
+    assert_eq!((container.ephemeral_storage_gib, container.role.as_deref()), (Some(30), Some("arn:r")));
+    let needs: Vec<_> = container.needs.iter().map(|need| need.what.as_str()).collect();
+    assert_eq!(needs.len(), 3, "it has to be registered again to get what it asked for");
+    let user = Some("me:7".to_owned());
+    assert_eq!(container.settings, ContainerSettings { user, ..ContainerSettings::default() });
+    assert_eq!(decode_definition(&encode_definition(&definition)).unwrap(), definition);
+}
+
+#[test]
+fn a_pod_of_version_3_is_read() {
+    let definition = decode_definition(&bytes(POD_3)).unwrap();
+    let JobShape::Task(task) = &definition.spec.shape else { panic!("{:?}", definition.spec.shape) };
+    assert_eq!((task.kind, task.containers.len()), (TaskKind::Pod, 3));
+    assert!(task.containers.iter().all(|container| container.properties.assign_public_ip));
+    assert!(task.containers.iter().all(|container| container.properties.settings == ContainerSettings::default()));
     assert_eq!(decode_definition(&encode_definition(&definition)).unwrap(), definition);
 }
 

@@ -11,6 +11,7 @@ use wasmbatch_core::layout::{Condition, Role};
 use wasmbatch_core::{Document, limits};
 
 use super::definition::{ConsumableRow, consumable_rows, consumables_of};
+use super::settings::{SettingsRow, settings_of, settings_row};
 use super::{DocumentRow, RowError, document_row};
 
 /// Version 1 of a definition knew the first two.
@@ -80,6 +81,13 @@ enum NodeWorkRow<C> {
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct ContainerRow {
+    first: ContainerRow3,
+    settings: SettingsRow,
+}
+
+/// A container in definitions of version 3, and the beginning of one in version 4.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct ContainerRow3 {
     first: ContainerRow2,
     ephemeral_storage_gib: Option<u32>,
     assign_public_ip: bool,
@@ -246,6 +254,7 @@ fn container_row(container: &ContainerProperties) -> ContainerRow {
         ephemeral_storage_gib,
         assign_public_ip,
         role,
+        settings,
         needs,
         rest,
     } = container;
@@ -270,16 +279,18 @@ fn container_row(container: &ContainerProperties) -> ContainerRow {
         needs: needs.iter().map(|Need { what }| what.clone()).collect(),
         rest: document_row(rest),
     };
-    ContainerRow {
+    let first = ContainerRow3 {
         first,
         ephemeral_storage_gib: *ephemeral_storage_gib,
         assign_public_ip: *assign_public_ip,
         role: role.clone(),
-    }
+    };
+    ContainerRow { first, settings: settings_row(settings) }
 }
 
 fn container_of(row: ContainerRow) -> Result<ContainerProperties, RowError> {
-    let ContainerRow { first, ephemeral_storage_gib, assign_public_ip, role } = row;
+    let ContainerRow { first, settings } = row;
+    let ContainerRow3 { first, ephemeral_storage_gib, assign_public_ip, role } = first;
     let ContainerRow2 {
         image,
         command,
@@ -311,6 +322,7 @@ fn container_of(row: ContainerRow) -> Result<ContainerProperties, RowError> {
         ephemeral_storage_gib,
         assign_public_ip,
         role,
+        settings: settings_of(settings),
         needs: needs.into_iter().map(|what| Need { what }).collect(),
         rest: Document::new(rest),
     })
@@ -322,7 +334,25 @@ const MET_SINCE: [&str; 2] = [
     "resourceRequirements FUEL is not available in this version",
 ];
 
+impl From<ContainerRow3> for ContainerRow {
+    /// Earlier versions ran nothing that has a user, but answered it, and so it is known. What else they
+    /// could not give stays a need until the definition is registered again.
+    fn from(first: ContainerRow3) -> Self {
+        // The text is JSON; a name with something to escape is no user.
+        let quoted = |json: &String| json.strip_prefix('"')?.strip_suffix('"').map(str::to_owned);
+        let user = first.first.rest.get("user").and_then(quoted);
+        let user = user.filter(|user| !user.is_empty() && !user.contains('\\'));
+        Self { first, settings: SettingsRow::of_user(user) }
+    }
+}
+
 impl From<ContainerRow2> for ContainerRow {
+    fn from(row: ContainerRow2) -> Self {
+        ContainerRow3::from(row).into()
+    }
+}
+
+impl From<ContainerRow2> for ContainerRow3 {
     fn from(mut first: ContainerRow2) -> Self {
         let assign_public_ip = first.needs.iter().any(|need| need == MET_SINCE[0]);
         first.needs.retain(|need| !MET_SINCE.contains(&need.as_str()));

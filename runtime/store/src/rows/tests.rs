@@ -7,6 +7,7 @@ use wasmbatch_core::definition::*;
 use wasmbatch_core::extension::Extensions;
 use wasmbatch_core::job::{MemberPhase, MemberRecord};
 use wasmbatch_core::layout::{Condition, Group, Layout, Member, Role};
+use wasmbatch_core::settings::{ContainerSettings, Device, Tmpfs, Ulimit};
 use wasmbatch_core::*;
 
 use super::definition::{decode_definition, encode_definition};
@@ -33,8 +34,29 @@ fn container(name: &str, role: Role, condition: Condition) -> TaskContainer {
             ephemeral_storage_gib: Some(21),
             assign_public_ip: true,
             role: Some("arn:aws:iam::1:role/r".to_owned()),
+            settings: settings(),
             ..ContainerProperties::default()
         },
+    }
+}
+
+fn settings() -> ContainerSettings {
+    ContainerSettings {
+        user: Some("me:7".to_owned()),
+        privileged: true,
+        must_not_be_root: true,
+        init_process: true,
+        shared_memory_mib: Some(128),
+        max_swap_mib: Some(0),
+        swappiness: Some(100),
+        tmpfs: vec![Tmpfs { container_path: "/t".to_owned(), size_mib: 1, options: vec!["exec".to_owned()] }],
+        devices: vec![Device {
+            host_path: "/dev/a".to_owned(),
+            container_path: Some("/dev/b".to_owned()),
+            permissions: "rw".to_owned(),
+        }],
+        ulimits: vec![Ulimit { name: "nofile".to_owned(), soft: 5, hard: Ulimit::NONE }],
+        stop_timeout_seconds: Some(120),
     }
 }
 

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 use wasmbatch_core::definition::VolumeSource;
 use wasmbatch_core::layout::{Condition, Role};
+use wasmbatch_core::settings::{ContainerSettings, Device, Tmpfs, Ulimit};
 
 use super::*;
 use crate::body;
@@ -29,9 +30,6 @@ fn container(members: Value) -> Result<ContainerProperties, String> {
 fn what_a_node_cannot_give_is_registered_as_a_need() {
     for (members, word) in [
         (json!({"secrets": [{"name": "s", "valueFrom": "arn"}]}), "secrets"),
-        (json!({"privileged": true}), "privileged"),
-        (json!({"linuxParameters": {"devices": [{"hostPath": "/dev/x"}]}}), "devices"),
-        (json!({"linuxParameters": {"tmpfs": [{"containerPath": "/t", "size": 1}]}}), "tmpfs"),
         (json!({"repositoryCredentials": {"credentialsParameter": "x"}}), "repositoryCredentials"),
         (json!({"volumes": [{"efsVolumeConfiguration": {"fileSystemId": "fs-1"}}]}), "efsVolumeConfiguration"),
     ] {
@@ -229,7 +227,6 @@ fn what_a_task_asks_of_a_node_is_a_need_of_its_containers() {
     };
     let efs = json!([{"name": "e", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}]);
     for (container, members, word) in [
-        (json!({"privileged": true}), json!({}), "privileged"),
         (json!({"secrets": [{"name": "s", "valueFrom": "arn"}]}), json!({}), "secrets"),
         (json!({"firelensConfiguration": {"type": "fluentbit"}}), json!({}), "firelensConfiguration"),
         (json!({}), json!({"pidMode": "task"}), "pidMode"),
@@ -337,8 +334,6 @@ fn what_a_pod_asks_of_a_node_is_a_need_of_its_containers() {
     };
     let context = |members: Value| json!({"securityContext": members});
     for (container, members, word) in [
-        (context(json!({"privileged": true})), json!({}), "privileged"),
-        (context(json!({"runAsUser": 0})), json!({}), "runAsUser"),
         (context(json!({"capabilities": {"add": ["NET_ADMIN"]}})), json!({}), "capabilities.add"),
         (context(json!({"seccompProfile": {"type": "Unconfined"}})), json!({}), "seccompProfile"),
         (json!({}), context(json!({"runAsGroup": 5})), "runAsGroup"),
@@ -422,4 +417,104 @@ fn consumables_are_named_once_each() {
     ] {
         assert!(with(list.clone()).is_err(), "{list}");
     }
+}
+
+#[test]
+fn what_a_container_asks_of_its_runtime_is_read() {
+    let members = json!({
+        "user": "me:7", "privileged": true,
+        "ulimits": [{"name": "nofile", "softLimit": 5, "hardLimit": -1}],
+        "linuxParameters": {
+            "initProcessEnabled": true, "sharedMemorySize": 128, "maxSwap": 0, "swappiness": 100,
+            "tmpfs": [{"containerPath": "/t", "size": 2, "mountOptions": ["exec", "mode=700"]}],
+            "devices": [
+                {"hostPath": "/dev/a", "containerPath": "/dev/b", "permissions": ["WRITE", "READ"]},
+                {"hostPath": "/dev/c", "permissions": []},
+            ],
+        },
+    });
+    let settings = container(members.clone()).unwrap().settings;
+    let device = |host: &str, inner: Option<&str>, permissions: &str| Device {
+        host_path: host.to_owned(),
+        container_path: inner.map(str::to_owned),
+        permissions: permissions.to_owned(),
+    };
+    let expected = ContainerSettings {
+        user: Some("me:7".to_owned()),
+        privileged: true,
+        must_not_be_root: false,
+        init_process: true,
+        shared_memory_mib: Some(128),
+        max_swap_mib: Some(0),
+        swappiness: Some(100),
+        tmpfs: vec![Tmpfs {
+            container_path: "/t".to_owned(),
+            size_mib: 2,
+            options: ["exec", "mode=700"].map(str::to_owned).to_vec(),
+        }],
+        devices: vec![device("/dev/a", Some("/dev/b"), "rw"), device("/dev/c", None, "rwm")],
+        ulimits: vec![Ulimit { name: "nofile".to_owned(), soft: 5, hard: Ulimit::NONE }],
+        stop_timeout_seconds: None,
+    };
+    assert_eq!(settings, expected);
+    let mut one = ecs_container(members);
+    one["stopTimeout"] = json!(120);
+    let task = shape_of(json!({"ecsProperties": {"taskProperties": [{"containers": [one]}]}})).unwrap();
+    assert_eq!(
+        task.containers[0].properties.settings,
+        ContainerSettings { stop_timeout_seconds: Some(120), ..expected }
+    );
+    let nothing = json!({
+        "user": "", "privileged": false, "ulimits": [],
+        "linuxParameters": {"sharedMemorySize": 0, "swappiness": 60, "tmpfs": [], "devices": []},
+    });
+    assert_eq!(container(nothing).unwrap().settings, ContainerSettings::default());
+}
+
+#[test]
+fn what_no_container_can_ask_is_refused() {
+    let linux = |members: Value| json!({"linuxParameters": members});
+    let tmpfs = |path: &str, size: i32| linux(json!({"tmpfs": [{"containerPath": path, "size": size}]}));
+    let limit = |name: &str, soft: i32| json!({"ulimits": [{"name": name, "softLimit": soft, "hardLimit": 9}]});
+    for (members, word) in [
+        (linux(json!({"sharedMemorySize": -1})), "sharedMemorySize must be at least 0"),
+        (linux(json!({"maxSwap": -1})), "maxSwap must be at least 0"),
+        (linux(json!({"maxSwap": 1, "swappiness": 101})), "swappiness must be between 0 and 100"),
+        (linux(json!({"swappiness": -1})), "swappiness must be between 0 and 100"),
+        (tmpfs("/t", 0), "size must be at least 1"),
+        (tmpfs("t", 1), "tmpfs.containerPath must be an absolute path"),
+        (tmpfs("/", 1), "tmpfs.containerPath must be an absolute path"),
+        (tmpfs("/a/../b", 1), "tmpfs.containerPath must be an absolute path"),
+        (linux(json!({"devices": [{"hostPath": "dev/x"}]})), "devices.hostPath"),
+        (linux(json!({"devices": [{"hostPath": "/dev/x", "containerPath": "x"}]})), "devices.containerPath"),
+        (limit("", 1), "ulimits.name must not be empty"),
+        (limit("nofile", -2), "ulimits.softLimit must not be negative"),
+        (json!({"ulimits": vec![json!({"name": "cpu", "softLimit": 1, "hardLimit": 1}); 101]}), "at most 100"),
+    ] {
+        let refusal = container(members.clone()).unwrap_err();
+        assert!(refusal.contains(word), "{members}: {refusal}");
+    }
+}
+
+#[test]
+fn a_pods_security_context_lies_under_that_of_its_containers() {
+    let settings = |pod_context: Value, own: Value| {
+        let container = eks_container(json!({"securityContext": own}));
+        let found = pod(json!({"containers": [container], "securityContext": pod_context}))?;
+        let properties = found.containers[0].properties.clone();
+        Ok::<_, String>((properties.settings, properties.needs.len()))
+    };
+    let (found, needs) = settings(
+        json!({"runAsUser": 5, "runAsGroup": 6, "runAsNonRoot": true}),
+        json!({"runAsUser": 0, "privileged": true}),
+    )
+    .unwrap();
+    assert_eq!((found.user.as_deref(), found.privileged, found.must_not_be_root, needs), (Some("0:6"), true, true, 0));
+    let (found, needs) =
+        settings(json!({"runAsNonRoot": true}), json!({"runAsUser": 7, "runAsNonRoot": false})).unwrap();
+    assert_eq!((found.user.as_deref(), found.privileged, found.must_not_be_root, needs), (Some("7"), false, false, 0));
+    let (found, needs) = settings(json!({}), json!({"runAsGroup": 7})).unwrap();
+    assert_eq!((found, needs), (ContainerSettings::default(), 1));
+    assert!(settings(json!({"runAsUser": -1}), json!({})).unwrap_err().contains("between 0 and 2147483647"));
+    assert!(settings(json!({}), json!({"runAsUser": 3_000_000_000_u64})).unwrap_err().contains("3000000000"));
 }
