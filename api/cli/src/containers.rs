@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use wasmbatch_container::cdi::Registry;
 use wasmbatch_container::{CONTAINER_UID_BASE, Options, find_runtime, image};
 
 use crate::output;
@@ -81,6 +82,10 @@ impl ContainerArguments {
             }
             Err(why) => tracing::info!("images can't be run: {}", output::visible(why)),
         }
+        let devices = Registry::scan(&self.cdi_dir);
+        for failure in devices.failures() {
+            tracing::warn!(file = %failure.path.display(), "a CDI specification is not usable: {}", output::visible(&failure.reason.to_string()));
+        }
         let mut images = image::Options::new(data_dir.to_owned(), command("unpack"));
         images.plain_http_registries.clone_from(&self.insecure_registry);
         images.registry_auth.clone_from(&self.registry_auth);
@@ -102,7 +107,7 @@ impl ContainerArguments {
             most_processes: self.container_processes,
             container_uid_base: self.container_uid_base,
             device_folders: self.cdi_dir.clone(),
-            gpus: Vec::new(),
+            gpus: devices.gpus().into_iter().map(|gpu| gpu.name).collect(),
             images,
         })
     }

@@ -314,9 +314,17 @@ impl Shared {
                 self.report(attempt, AttemptEvent::ended(Ending::CouldNotStart { reason }));
             }
             Ok(Resolved::Module(digest)) => {
-                attempts.known.remove(&attempt);
+                let waited = attempts.known.remove(&attempt);
+                if let Some(need) = spec.container.needs_of_a_module() {
+                    drop(attempts);
+                    drop(waited);
+                    let reason = matchable(&format!("ResourceInitializationError: {need}"));
+                    return self.report(attempt, AttemptEvent::ended(Ending::CouldNotStart { reason }));
+                }
                 // Under the lock, so that whoever wants to stop it finds it here or there.
                 self.behind.start(AttemptSpec { program: Program::Stored { digest }, ..spec });
+                drop(attempts);
+                drop(waited);
             }
             Ok(Resolved::Image(image)) => {
                 let waited = attempts.known.insert(attempt, Phase::Beginning { stop: false });

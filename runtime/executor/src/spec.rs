@@ -105,13 +105,14 @@ impl Default for ContainerSettings {
 impl ContainerSettings {
     /// What a module can't have of this, fit for a ResourceInitializationError; the rest means nothing to it.
     pub fn needs_of_a_module(&self) -> Option<String> {
-        let Self { pod, user, privileged, devices, tmpfs, .. } = self;
+        let Self { pod, user, privileged, devices, tmpfs, gpus, .. } = self;
         let what = match (pod, user) {
             (true, Some(_)) => "securityContext.runAsUser is",
             (true, None) if *privileged => "securityContext.privileged is",
             (false, _) if *privileged => "privileged is",
             (true | false, _) if !devices.is_empty() => "linuxParameters.devices are",
             (true | false, _) if !tmpfs.is_empty() => "linuxParameters.tmpfs is",
+            (true | false, _) if *gpus > 0 => "a GPU for WebAssembly is",
             (true | false, _) => return None,
         };
         Some(format!("{what} not available on this node"))

@@ -15,7 +15,7 @@ use wasmbatch_executor::MountSource;
 use wasmbatch_jail::counters::ContainerGroup;
 use wasmbatch_jail::mounts::leave_mount_namespace;
 
-use crate::cdi::Edits;
+use crate::cdi::{Edits, Registry};
 use crate::folder::{ContainerFolder, End, Order, Status, Users};
 use crate::image::ImageConfig;
 use crate::oci::{self, BindMount, Identity, Limits, Plan, Starter, user};
@@ -143,8 +143,7 @@ fn specify(
     let edits = if gpus.is_empty() {
         Edits::default()
     } else {
-        let _ = device_folders;
-        Edits::default()
+        Registry::scan(device_folders).edits(gpus).map_err(|error| cannot(&error))?
     };
     let init = spec.container.init_process.then(|| crate::init::install(rootfs.site())).transpose().map_err(failed)?;
     let specification = oci::specification(&Plan {
