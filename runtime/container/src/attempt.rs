@@ -504,8 +504,10 @@ pub(crate) fn destroy(folder: &ContainerFolder) {
                 tracing::warn!(container = folder.name(), %error, "a container can't be removed by its runtime");
             }
         }
-        if let Some(group) = group {
-            group.remove();
+        if let Some(group) = group
+            && !group.remove()
+        {
+            tracing::warn!(container = folder.name(), "the cgroup of a container can't be removed");
         }
     }
     folder.remove();

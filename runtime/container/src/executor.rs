@@ -14,6 +14,7 @@ use wasmbatch_executor::{
     Adopted, AttemptSink, AttemptSpec, Executor, Images, PrepareError, Prepared, Program, Quarantined, Survivor, Wall,
     matchable,
 };
+use wasmbatch_jail::counters::ContainerGroup;
 use wasmbatch_jail::{Disk, NamespaceKind, namespace};
 
 use crate::attempt::{self, Conversation};
@@ -449,6 +450,7 @@ impl Shared {
         if let Ok(disks) = &self.disks {
             disks.close();
         }
+        ContainerGroup::remove_common();
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             if thread.join().is_err() {

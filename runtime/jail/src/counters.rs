@@ -9,6 +9,11 @@ use crate::cgroup::{LEAF, own_group};
 /// The group below which those of containers lie. It outlives the node, as they do.
 const CONTAINERS: &str = "wasmbatch-containers";
 
+/// How often a group that is still in use is tried to be removed.
+const REMOVALS: u32 = 20;
+/// Between two tries.
+const REMOVAL_PAUSE: Duration = Duration::from_millis(1);
+
 /// Where a container's counters are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerGroup {
@@ -121,10 +126,19 @@ impl ContainerGroup {
         }
     }
 
-    /// Removes it, where the runtime has left it.
-    pub fn remove(&self) {
-        for folder in self.folders() {
-            // A group with processes in it stays.
+    /// Removes it from all hierarchies, as the process that had it made or a child of that; whether it
+    /// is gone. Its processes must have ended.
+    pub fn remove(&self) -> bool {
+        let mut folders = groups_of(&self.runtime_path);
+        folders.extend(self.folders().map(Path::to_owned));
+        folders.iter().fold(true, |gone, folder| gone & is_removed(folder))
+    }
+
+    /// Removes the group of all containers where none has one any more.
+    pub fn remove_common() {
+        let Self { runtime_path, .. } = Self::of("");
+        for folder in groups_of(&runtime_path) {
+            // One that is in use stays.
             let _ = fs::remove_dir(folder);
         }
     }
@@ -138,6 +152,31 @@ impl ContainerGroup {
     fn folders(&self) -> impl Iterator<Item = &Path> {
         [&self.memory, &self.cpu, &self.io, &self.processes].into_iter().flatten().map(PathBuf::as_path)
     }
+}
+
+/// Where a group of this path is in each hierarchy.
+fn groups_of(runtime_path: &str) -> Vec<PathBuf> {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let (mounts, memberships) = (read("/proc/self/mountinfo"), read("/proc/self/cgroup"));
+    if let Some(path) = runtime_path.strip_prefix('/') {
+        return own_group(&mounts, "0::/", "").map(|top| top.join(path)).into_iter().collect();
+    }
+    let controllers = memberships.lines().filter_map(|line| line.split(':').nth(1)?.split(',').next());
+    controllers.filter_map(|one| Some(own_group(&mounts, &memberships, one)?.join(runtime_path))).collect()
+}
+
+/// Removes a group. The kernel takes a moment to see that its last process is gone.
+fn is_removed(folder: &Path) -> bool {
+    for _ in 0..REMOVALS {
+        match fs::remove_dir(folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
+                std::thread::sleep(REMOVAL_PAUSE);
+            }
+            Err(error) => return error.kind() == std::io::ErrorKind::NotFound,
+            Ok(()) => return true,
+        }
+    }
+    false
 }
 
 /// The group of version 2 that hands controllers on to containers' groups, and its path from the

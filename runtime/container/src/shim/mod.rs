@@ -91,7 +91,7 @@ fn run(folder: &ContainerFolder, order: &Order, talk: &Talk) -> Result<End, Unmo
     let process = match begun {
         Ok(process) => process,
         Err(complaint) => {
-            clean(&runtime, &name, group.as_ref());
+            clean(&runtime, &name, order, group.as_ref());
             return Err(Unmountable(format!("CannotStartContainerError: {complaint}")));
         }
     };
@@ -105,7 +105,7 @@ fn run(folder: &ContainerFolder, order: &Order, talk: &Talk) -> Result<End, Unmo
     let watch::Ending { exit_code, cause, stopped } = watched.until_end().map_err(failed)?;
     let memory_kills = group.as_ref().map_or(0, ContainerGroup::memory_kills);
     let usage = group.as_ref().map(watch::used).unwrap_or_default();
-    clean(&runtime, &name, group.as_ref());
+    clean(&runtime, &name, order, group.as_ref());
     let disk_is_clean = rootfs.take_down();
     Ok(End::Ended { exit_code, cause, memory_kills, stopped, usage, disk_is_clean })
 }
@@ -180,10 +180,15 @@ fn specify(
     std::fs::write(folder.path().join("config.json"), text).map_err(failed)
 }
 
-/// Removes what the runtime and the kernel have of a container whose processes have ended.
-fn clean(runtime: &Runtime<'_>, name: &str, group: Option<&ContainerGroup>) {
+/// Removes what the kernel has of a container whose processes have ended; what the runtime knows of it
+/// goes with its folder. Where that isn't all there is to do, the runtime does it.
+fn clean(runtime: &Runtime<'_>, name: &str, order: &Order, group: Option<&ContainerGroup>) {
     if let Some(group) = group {
         group.kill();
+        // A device's specification may have something to be run at the end.
+        if order.gpus.is_empty() && group.remove() {
+            return;
+        }
     }
     if let Err(error) = runtime.delete(name) {
         // It ends up in the shim's log.
