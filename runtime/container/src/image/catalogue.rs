@@ -26,8 +26,6 @@ const PARTIAL_LIFE: Duration = Duration::from_secs(3 * 24 * 3600);
 const MOST_PARTIALS: usize = 32;
 /// How exactly a use is remembered across starts.
 const USE_STEP_MILLISECONDS: u64 = 60_000;
-/// A module that was asked for so recently may be about to be opened.
-const FRESH_MILLISECONDS: u64 = 10 * 60_000;
 
 /// A name and what it stands for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,15 +89,17 @@ pub(crate) struct LayerRow {
 /// All there is.
 #[derive(Debug)]
 pub(crate) struct Catalogue {
-    folders: Folders,
+    pub(super) folders: Folders,
     pub(crate) temporary: Temporary,
     state: Mutex<State>,
+    /// Held while a layer is put in its place.
+    placing: Mutex<()>,
     /// Told when something may have become superfluous.
     pub(crate) released: Arc<Notify>,
 }
 
 #[derive(Debug)]
-struct Folders {
+pub(super) struct Folders {
     names: PathBuf,
     records: PathBuf,
     layers: PathBuf,
@@ -107,13 +107,15 @@ struct Folders {
 }
 
 #[derive(Debug, Default)]
-struct State {
-    names: BTreeMap<String, NameRow>,
-    images: BTreeMap<String, ImageRow>,
-    layers: BTreeMap<String, LayerRow>,
+pub(super) struct State {
+    pub(super) names: BTreeMap<String, NameRow>,
+    pub(super) images: BTreeMap<String, ImageRow>,
+    pub(super) layers: BTreeMap<String, LayerRow>,
+    /// Modules on disk.
+    pub(super) modules: BTreeSet<String>,
     /// Layers and images that somebody is about to need.
-    pins: BTreeMap<String, usize>,
-    live: BTreeMap<String, Weak<Image>>,
+    pub(super) pins: BTreeMap<String, usize>,
+    pub(super) live: BTreeMap<String, Weak<Image>>,
 }
 
 /// Keeps a layer or an image from being collected.
@@ -163,10 +165,10 @@ impl Catalogue {
         clear(&tmp, now()).map_err(at(&tmp))?;
         let temporary = Temporary::new(tmp);
         let state = folders.read(&temporary).map_err(at(home))?;
-        Ok(Self { folders, temporary, state: Mutex::new(state), released: Arc::default() })
+        Ok(Self { folders, temporary, state: Mutex::new(state), placing: Mutex::default(), released: Arc::default() })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no holder of this lock panics")
     }
 
@@ -251,6 +253,7 @@ impl Catalogue {
 
     /// Takes in an unpacked layer. One that came meanwhile stays.
     pub(crate) fn add_layer(&self, digest: &Digest, row: LayerRow, folder: Folder) -> io::Result<()> {
+        let _placing = self.placing.lock().expect("no holder of this lock panics");
         if self.layer(digest).is_some() {
             return Ok(());
         }
@@ -260,6 +263,8 @@ impl Catalogue {
         folder.become_part(&path)?;
         write_row(&self.temporary, &self.folders.layer_file(digest), &row)?;
         self.state().layers.insert(digest.to_string(), row);
+        // Who wanted it may have given up meanwhile.
+        self.released.notify_one();
         Ok(())
     }
 
@@ -267,22 +272,26 @@ impl Catalogue {
     pub(crate) fn add_image(&self, digest: &Digest, content: Content) -> io::Result<()> {
         let row = ImageRow { digest: digest.to_string(), content, used_at: now() };
         write_row(&self.temporary, &self.folders.record_file(digest), &row)?;
-        self.state().images.insert(digest.to_string(), row);
+        let mut state = self.state();
+        if let Content::Module { digest, .. } = &row.content {
+            state.modules.insert(digest.clone());
+        }
+        state.images.insert(digest.to_string(), row);
         Ok(())
     }
 }
 
 impl Folders {
-    fn name_file(&self, name: &str) -> PathBuf {
+    pub(super) fn name_file(&self, name: &str) -> PathBuf {
         let hash: [u8; 32] = Sha256::digest(name.as_bytes()).into();
         self.names.join(Digest::from_bytes(hash).hex())
     }
 
-    fn record_file(&self, digest: &Digest) -> PathBuf {
+    pub(super) fn record_file(&self, digest: &Digest) -> PathBuf {
         self.records.join(digest.hex())
     }
 
-    fn layer_file(&self, digest: &Digest) -> PathBuf {
+    pub(super) fn layer_file(&self, digest: &Digest) -> PathBuf {
         self.layers.join(format!("{}.json", digest.hex()))
     }
 
@@ -320,6 +329,9 @@ impl Folders {
                 }),
             };
             if there {
+                if let Content::Module { digest, .. } = &row.content {
+                    state.modules.insert(digest.clone());
+                }
                 state.images.insert(row.digest.clone(), row);
             }
         }
@@ -339,10 +351,7 @@ impl Folders {
         let layers = state.layers.keys().flat_map(|digest| [hex(digest), format!("{}.json", hex(digest))]);
         let records = state.images.keys().map(hex);
         let names = state.names.keys().filter_map(|name| Some(self.name_file(name).file_name()?.to_str()?.to_owned()));
-        let modules = state.images.values().filter_map(|row| match &row.content {
-            Content::Module { digest, .. } => Some(hex(digest)),
-            Content::Image { .. } => None,
-        });
+        let modules = state.modules.iter().map(hex);
         sweep(&self.layers, &layers.collect(), temporary)?;
         sweep(&self.records, &records.collect(), temporary)?;
         sweep(&self.names, &names.collect(), temporary)?;

@@ -144,7 +144,7 @@ pub(crate) fn parse(text: &[u8], most_layers: usize) -> Result<Manifest, PullErr
     let kind = raw.media_type.as_deref();
     match (&raw.manifests, &raw.config, &raw.layers) {
         (Some(entries), None, None) if kind.is_none_or(|kind| matches!(kind, OCI_INDEX | DOCKER_LIST)) => {
-            choose(entries, std::env::consts::ARCH)
+            choose(entries, std::env::consts::ARCH).map(Manifest::Index)
         }
         (None, Some(config), Some(layers))
             if kind.is_none_or(|kind| matches!(kind, OCI_MANIFEST | DOCKER_MANIFEST)) =>
@@ -165,6 +165,14 @@ pub(crate) fn entries(text: &[u8]) -> Result<Vec<RawDescriptor>, PullError> {
         return Err(unsupported("the index has too many entries"));
     }
     Ok(entries)
+}
+
+/// The one of several that runs here.
+///
+/// # Errors
+/// None does.
+pub(crate) fn choose_here(entries: &[RawDescriptor]) -> Result<Descriptor, PullError> {
+    choose(entries, std::env::consts::ARCH)
 }
 
 fn raw(text: &[u8]) -> Result<RawManifest, PullError> {
@@ -191,7 +199,7 @@ fn schema_one() -> PullError {
 }
 
 /// The entry of an index that runs here: an image for this machine, else a module.
-fn choose(entries: &[RawDescriptor], machine: &str) -> Result<Manifest, PullError> {
+fn choose(entries: &[RawDescriptor], machine: &str) -> Result<Descriptor, PullError> {
     if entries.len() > MOST_ENTRIES {
         return Err(unsupported("the index has too many entries"));
     }
@@ -210,7 +218,7 @@ fn choose(entries: &[RawDescriptor], machine: &str) -> Result<Manifest, PullErro
     // An index of one that doesn't say what it is for: its configuration will.
     let only = || entries.first().filter(|entry| entries.len() == 1 && entry.platform.is_none());
     match best.map(|(_, entry)| entry).or_else(only) {
-        Some(entry) => Ok(Manifest::Index(entry.descriptor()?)),
+        Some(entry) => entry.descriptor(),
         None => Err(unsupported(format!("the image has nothing for linux/{}", go_name(machine)))),
     }
 }

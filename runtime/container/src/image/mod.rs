@@ -1,11 +1,14 @@
 //! Images: pulled, loaded, kept, collected.
 
 mod catalogue;
+mod collect;
 mod download;
 mod error;
 mod flights;
+mod load;
 mod manifest;
 mod options;
+mod owner;
 mod pull;
 mod reference;
 mod registry;
@@ -13,6 +16,7 @@ mod unpacker;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use wasmbatch_core::Digest;
@@ -27,6 +31,8 @@ use self::unpacker::Unpacker;
 
 /// Threads that wait for registries.
 const THREADS: usize = 2;
+/// How long closing the store waits for what writes in it.
+const CLOSING: Duration = Duration::from_secs(10);
 
 /// What an image's configuration says of its container. Text of somebody else: bounded, without NUL.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -113,6 +119,7 @@ impl ImageStore {
             .enable_all()
             .build()
             .map_err(OpenError::io("threads for pulls"))?;
+        drop(runtime.spawn(pull::collect(Arc::clone(&puller))));
         Ok(Self { puller, runtime: Some(runtime) })
     }
 
@@ -137,8 +144,12 @@ impl ImageStore {
 impl Drop for ImageStore {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // Pulls end where they wait; their processes die with what began them.
-            runtime.shutdown_background();
+            // Pulls end where they wait, and their processes with them.
+            if tokio::runtime::Handle::try_current().is_ok() {
+                runtime.shutdown_background();
+            } else {
+                runtime.shutdown_timeout(CLOSING);
+            }
         }
     }
 }

@@ -87,6 +87,29 @@ impl Drop for KillOnDrop {
     }
 }
 
+/// Has the collector look once a pull has ended, also by being given up.
+struct NotifyOnDrop(Arc<tokio::sync::Notify>);
+
+impl Drop for NotifyOnDrop {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+/// Collects whenever something may have become superfluous, for as long as the store is there.
+pub(crate) async fn collect(puller: Arc<Puller>) {
+    loop {
+        let catalogue = Arc::clone(&puller.catalogue);
+        let most = puller.options.most_store_bytes;
+        if let Err(error) = blocking(move || catalogue.collect(most)).await {
+            tracing::warn!(error = %error, "images that nobody needs are not removed");
+        }
+        let released = puller.catalogue.released.notified();
+        // Being told isn't everything: partial downloads grow old by themselves.
+        let _ = tokio::time::timeout(COLLECT_EVERY, released).await;
+    }
+}
+
 impl Puller {
     pub(crate) fn new(catalogue: Arc<Catalogue>, unpacker: Unpacker, client: Client, options: Options) -> Self {
         Self {
@@ -113,6 +136,8 @@ impl Puller {
             return Ok(resolved);
         }
         let limit = self.options.pull_timeout;
+        // Whatever becomes of it: what is superfluous afterwards goes.
+        let _collect = NotifyOnDrop(Arc::clone(&self.catalogue.released));
         match tokio::time::timeout(limit, Arc::clone(&self).pull(&reference)).await {
             Ok(pulled) => pulled,
             Err(_) => Err(PullError::TimedOut(limit)),
@@ -166,8 +191,6 @@ impl Puller {
         };
         let set = self.catalogue.set_name(&name, &top, &held.digest(), false);
         set.map_err(PullError::store("a name"))?;
-        // It may have taken the last name from an image.
-        self.catalogue.released.notify_one();
         Ok(held.resolved())
     }
 
@@ -229,22 +252,24 @@ impl Puller {
             parsed = manifest::parse(&text, self.options.most_layers)?;
         }
         let _pin = self.catalogue.pin(&digest);
-        let content = match parsed {
-            Manifest::Index(_) => {
-                return Err(PullError::Unsupported("an index within an index is not supported".to_owned()));
+        match parsed {
+            Manifest::Index(_) => Err(PullError::Unsupported("an index within an index is not supported".to_owned())),
+            Manifest::Module(layer) => {
+                let pin = self.catalogue.pin(&layer.digest);
+                let content = self.fetch_module(&reference, &layer).await?;
+                self.add(digest, content)?;
+                drop(pin);
+                self.hand_out(digest)
             }
-            Manifest::Module(layer) => self.fetch_module(&reference, &layer).await?,
             Manifest::Image { config, layers } => {
                 let pins: Vec<_> = layers.iter().map(|layer| self.catalogue.pin(&layer.digest)).collect();
                 let content = Arc::clone(&self).fetch_layers(&reference, &config, &layers).await?;
                 // The layers are kept by their image once it is there.
                 self.add(digest, content)?;
                 drop(pins);
-                return self.hand_out(digest);
+                self.hand_out(digest)
             }
-        };
-        self.add(digest, content)?;
-        self.hand_out(digest)
+        }
     }
 
     fn add(&self, digest: Digest, content: Content) -> Result<(), PullError> {
@@ -403,4 +428,4 @@ pub(crate) fn sha256(bytes: &[u8]) -> Digest {
 }
 
 /// How long nothing else happens before the collector looks again.
-pub(crate) const COLLECT_EVERY: Duration = Duration::from_secs(3600);
+const COLLECT_EVERY: Duration = Duration::from_secs(3600);

@@ -175,6 +175,11 @@ impl Temporary {
         Self { path, next: std::sync::Arc::default() }
     }
 
+    /// Where all of it lies.
+    pub(crate) fn home(&self) -> &Path {
+        &self.path
+    }
+
     /// A path that nothing has, in the same file system.
     pub(crate) fn path(&self, kind: &str) -> PathBuf {
         let number = self.next.fetch_add(1, Ordering::Relaxed);

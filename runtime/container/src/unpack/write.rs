@@ -306,8 +306,7 @@ impl Writer {
         let Some((name, folder)) = parts.split_last() else { return Err(EntryError::Refused("it has no name")) };
         let path = folder.join(&b'/');
         let parent = match self.open(&path) {
-            Err(Errno::NOENT) => self.make_folders(&path, 0)?,
-            Err(Errno::NOTDIR) => return Err(EntryError::Refused("a file stands where its folder would be")),
+            Err(Errno::NOENT | Errno::NOTDIR) => self.make_folders(&path, 0)?,
             Err(Errno::LOOP | Errno::XDEV) => return Err(EntryError::Refused("its folder is behind a forbidden link")),
             opened => opened?,
         };

@@ -105,3 +105,17 @@ pub(crate) fn zstd(bytes: &[u8]) -> Vec<u8> {
 pub(crate) fn digest(bytes: &[u8]) -> wasmbatch_core::Digest {
     wasmbatch_core::Digest::from_bytes(Sha256::digest(bytes).into())
 }
+
+/// Bytes that nothing can compress, always the same.
+pub(crate) fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    let mut noise: Vec<u8> = std::iter::repeat_with(next).take(bytes / 8 + 1).flatten().collect();
+    noise.truncate(bytes);
+    noise
+}

@@ -5,9 +5,13 @@
 #![expect(clippy::unwrap_used, reason = "all of this binary is tests")]
 
 mod archive;
+mod attacks;
+mod liars;
+mod loading;
 mod node;
 mod pulls;
 mod registry;
+mod sharing;
 
 type Test = (&'static str, fn());
 
@@ -23,7 +27,7 @@ fn main() -> std::process::ExitCode {
         (false, true) => filters.iter().any(|filter| *filter == name),
         (false, false) => filters.iter().any(|filter| name.contains(filter.as_str())),
     };
-    let tests = [pulls::TESTS].concat();
+    let tests = [pulls::TESTS, attacks::TESTS, liars::TESTS, sharing::TESTS, loading::TESTS].concat();
     let ignored: [&[Test]; 0] = [];
     // What takes long or only measures runs where it is asked for.
     let chosen = match (has("--ignored"), has("--include-ignored")) {

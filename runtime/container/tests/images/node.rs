@@ -64,6 +64,24 @@ impl Node {
         self.resolve(reference).unwrap_err().to_string()
     }
 
+    /// Waits for what happens in the background.
+    pub(crate) fn until(&self, fits: impl Fn(&Self) -> bool) {
+        let begun = std::time::Instant::now();
+        while !fits(self) {
+            assert!(begun.elapsed() < Duration::from_secs(20), "it doesn't happen");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Forgets all images, and waits until their layers are gone.
+    pub(crate) fn store_is_emptied(&self) {
+        use wasmbatch_executor::Images as _;
+        for image in self.store.list() {
+            assert!(self.store.remove(&image.name).unwrap());
+        }
+        assert!(self.names("layers").is_empty());
+    }
+
     pub(crate) fn images(&self) -> PathBuf {
         self.home.path().join("images")
     }

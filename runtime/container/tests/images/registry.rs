@@ -121,6 +121,16 @@ impl Registry {
         self.state.lock().unwrap().blobs.remove(&digest.to_string());
     }
 
+    pub(crate) fn bytes(&self, blob: &Digest) -> Vec<u8> {
+        self.state.lock().unwrap().blobs[&blob.to_string()].clone()
+    }
+
+    /// What it would answer about this.
+    pub(crate) fn usual(&self, path: &str) -> Reply {
+        let request = Request { method: "GET".to_owned(), path: path.to_owned(), headers: BTreeMap::new() };
+        self.state.lock().unwrap().usual(&request)
+    }
+
     /// Puts a manifest at `repository:tag`, and by its digest.
     pub(crate) fn manifest(&self, repository: &str, tag: &str, kind: &str, manifest: &Value) -> Digest {
         let text = serde_json::to_vec(manifest).unwrap();
