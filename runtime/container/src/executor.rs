@@ -244,7 +244,7 @@ impl Executor for Containers {
     }
 
     fn images(&self) -> Option<&dyn Images> {
-        None
+        Some(&self.shared.images)
     }
 }
 

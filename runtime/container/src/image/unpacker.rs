@@ -193,7 +193,9 @@ impl Temporary {
 
     pub(crate) fn folder(&self) -> io::Result<Folder> {
         let path = self.path("folder");
-        fs::DirBuilder::new().mode(0o700).create(&path)?;
+        // What a root folder has that no entry of its layer describes; nobody else gets as far as here.
+        fs::DirBuilder::new().mode(0o755).create(&path)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
         Ok(Folder { path, kept: false })
     }
 

@@ -17,6 +17,8 @@ use crate::oci::RANGE_SIZE;
 /// Folders of which one is covered by what the container needs. Its parents must let anybody through,
 /// since the container's first process is nobody to the host; the node's own folder doesn't.
 const SITES: [&str; 8] = ["/mnt", "/media", "/srv", "/opt", "/boot", "/home", "/var/tmp", "/tmp"];
+/// Mode of a folder that nothing describes.
+const USUAL_MODE: u32 = 0o755;
 /// What the folder of mount points may take, bytes.
 const SITE_BYTES: u64 = 4 << 20;
 /// Longest file of the host that name lookup wants, bytes.
@@ -77,9 +79,7 @@ impl Rootfs {
             fs::create_dir(format!("{changes}/{name}"))?;
         }
         let (upper, work) = (format!("{changes}/up"), format!("{changes}/work"));
-        // The root folder itself looks as the image has it.
-        let mode = lower.get(1).map_or(Ok(0o755), |top| Ok::<_, io::Error>(fs::metadata(top)?.permissions().mode()))?;
-        fs::set_permissions(&upper, fs::Permissions::from_mode(mode & 0o1777))?;
+        fs::set_permissions(&upper, fs::Permissions::from_mode(root_mode(&lower[1..])?))?;
         chown(&upper, Some(owner), Some(owner))?;
         fs::create_dir("root")?;
         let overlay = mounts::overlay(&Overlay { lower: &lower, upper: &upper, work: &work })?;
@@ -134,6 +134,18 @@ impl Rootfs {
         let Some(disk) = &self.disk else { return false };
         mounts::detach(&self.root()).and_then(|()| scratch::empty(disk)).is_ok()
     }
+}
+
+/// The mode of the image's root folder: of the topmost layer that says anything but the usual, which
+/// those have that say nothing.
+fn root_mode(layers: &[String]) -> io::Result<u32> {
+    for layer in layers {
+        let mode = fs::metadata(layer)?.permissions().mode() & 0o1777;
+        if mode != USUAL_MODE {
+            return Ok(mode);
+        }
+    }
+    Ok(USUAL_MODE)
 }
 
 /// What the container's user 0 is to this process.
