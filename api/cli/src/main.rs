@@ -76,6 +76,12 @@ enum Command {
         /// The container's folder.
         folder: std::path::PathBuf,
     },
+    /// Map users for a container's keeper, which starts this itself
+    #[command(hide = true)]
+    MapUsers {
+        /// Its process.
+        process: u32,
+    },
     /// Unpack a layer for a node; the node starts this itself
     #[command(hide = true)]
     Unpack,
@@ -87,6 +93,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Worker => wasmbatch_wasm::worker_main(),
         Command::Shim { folder } => return wasmbatch_container::shim_main(&folder),
+        Command::MapUsers { process } => return wasmbatch_container::map_users_main(process),
         Command::Unpack => return wasmbatch_container::unpack_main(),
         Command::Run(arguments) => return run::run(arguments),
         Command::Env(arguments) => env::run(&arguments),

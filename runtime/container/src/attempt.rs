@@ -13,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use wasmbatch_core::{AttemptEvent, AttemptId, Digest, Ending, Usage};
 use wasmbatch_executor::{AttemptSpec, MountSource, Survivor};
+use wasmbatch_jail::UserMap;
 use wasmbatch_jail::counters::ContainerGroup;
 
 use crate::executor::Shared;
@@ -69,7 +70,7 @@ impl Held {
     pub(crate) fn again(shared: &Shared, order: &Order) -> Self {
         let range = match (order.users, &shared.ranges) {
             (Users::Range { first, .. }, Some(ranges)) => ranges.take(first),
-            (Users::Range { .. } | Users::Host { .. } | Users::Inner, _) => None,
+            (Users::Range { .. } | Users::Host { .. } | Users::Inner { .. }, _) => None,
         };
         Self {
             range,
@@ -135,7 +136,7 @@ fn begin(
             let none = || Unstartable("ResourceInitializationError: too many containers on this node".to_owned());
             Users::Range { first: held.range.insert(ranges.lease().ok_or_else(none)?).first(), images }
         }
-        None => Users::Inner,
+        None => Users::Inner { count: UserMap::of_this_host(0).count() },
     };
     let gpus = usize::try_from(spec.container.gpus).unwrap_or(usize::MAX);
     if gpus > 0 {

@@ -64,8 +64,21 @@ pub(crate) enum Users {
         /// What an image's user 0 is on disk.
         images: u32,
     },
-    /// Those of the user namespace that an ordinary user's node made for it.
-    Inner,
+    /// Those of the user namespace that an ordinary user's node makes for it.
+    Inner {
+        /// How many there are, from 0.
+        count: u32,
+    },
+}
+
+impl Users {
+    /// Whether the shim needs a user namespace to be root of.
+    pub(crate) fn is_inner(self) -> bool {
+        match self {
+            Self::Range { .. } | Self::Host { .. } => false,
+            Self::Inner { .. } => true,
+        }
+    }
 }
 
 /// [`ImageConfig`] as it is stored.

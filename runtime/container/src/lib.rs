@@ -28,5 +28,5 @@ mod unpack;
 
 pub use executor::{CONTAINER_UID_BASE, Containers, Options, StartError};
 pub use runtime::{RuntimeInfo, find_runtime};
-pub use shim::shim_main;
+pub use shim::{map_users_main, shim_main};
 pub use unpack::unpack_main;

@@ -154,6 +154,30 @@ pub(crate) fn write_maps(child: Pid, namespaces: Namespaces, users: UserMap) -> 
     }
 }
 
+/// Moves this process, which must have no other thread, into a user namespace of its own, in which
+/// nobody exists until somebody outside calls [`map_users_of`].
+///
+/// # Errors
+/// The host doesn't let it.
+pub fn leave_user_namespace() -> io::Result<()> {
+    #[expect(unsafe_code, reason = "unsharing some other things would break what threads rely on")]
+    // SAFETY: it changes what user numbers mean, and nothing that memory or descriptors rest on.
+    unsafe {
+        Ok(rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWUSER)?)
+    }
+}
+
+/// Lets users exist in the user namespace of a process of this process's own user: 0 and on, as many as
+/// [`UserMap`] says.
+///
+/// # Errors
+/// There is no such process, or the host doesn't let it.
+pub fn map_users_of(process: u32, users: UserMap) -> io::Result<()> {
+    let process = i32::try_from(process).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
+    let namespaces = Namespaces { kind: NamespaceKind::Unprivileged, host_network: false };
+    write_maps(process, namespaces, users)
+}
+
 /// A run of user or group numbers that are others on the other side of a user namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IdMap {

@@ -14,6 +14,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use wasmbatch_executor::MountSource;
 use wasmbatch_jail::counters::ContainerGroup;
 use wasmbatch_jail::mounts::leave_mount_namespace;
+use wasmbatch_jail::{UserMap, namespace};
 
 use crate::cdi::{Edits, Registry};
 use crate::folder::{ContainerFolder, End, Order, Status, Users};
@@ -74,8 +75,48 @@ impl Talk {
     }
 }
 
+/// Lets users exist in the user namespace of a shim, once it has one and says so; called by
+/// [`become_root`] in a process of its own.
+pub fn map_users_main(process: u32) -> ExitCode {
+    let mut word = [0; 1];
+    let spoken = io::Read::read(&mut io::stdin(), &mut word);
+    let mapped = match spoken {
+        // The shim is gone.
+        Ok(0) | Err(_) => return ExitCode::FAILURE,
+        Ok(_) => namespace::map_users_of(process, UserMap::of_this_host(0)),
+    };
+    match mapped {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An ordinary user's shim becomes root of a user namespace. It can't map more than its own user from
+/// within, so another process of the host does it.
+fn become_root() -> io::Result<()> {
+    let own = std::env::current_exe()?;
+    #[expect(clippy::disallowed_methods, reason = "it has to be outside of what the jail would put it into")]
+    let mut mapper = std::process::Command::new(own)
+        .args(["map-users", &std::process::id().to_string()])
+        .env_clear()
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()?;
+    namespace::leave_user_namespace()?;
+    if let Some(mut stdin) = mapper.stdin.take() {
+        stdin.write_all(b"!")?;
+    }
+    if mapper.wait()?.success() { Ok(()) } else { Err(io::Error::other("its users can't be mapped")) }
+}
+
 fn run(folder: &ContainerFolder, order: &Order, talk: &Talk) -> Result<End, Unmountable> {
     let failed = |error: io::Error| Unmountable(format!("ResourceInitializationError: the shim: {error}"));
+    if order.users.is_inner() {
+        become_root().map_err(failed)?;
+    }
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|error| failed(error.into()))?;
     leave_mount_namespace().map_err(failed)?;
     let rootfs = Rootfs::mount(order, &folder.path().join("changes"))?;
@@ -156,7 +197,7 @@ fn specify(
         identity: match users {
             Users::Range { first, .. } => Identity::Range { first: *first },
             Users::Host { .. } => Identity::Host,
-            Users::Inner => Identity::Inner { count: oci::RANGE_SIZE },
+            Users::Inner { count } => Identity::Inner { count: *count },
         },
         network: spec.network,
         mounts: &mounts,

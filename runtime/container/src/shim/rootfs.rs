@@ -31,8 +31,8 @@ const FOLDERS: [&str; 3] = ["dev", "proc", "sys"];
 #[derive(Debug)]
 pub(crate) struct Rootfs {
     site: PathBuf,
-    /// The folder that changes and empty volumes are in, open for reading, where it is a disk's.
-    disk: Option<OwnedFd>,
+    /// The folder that changes and empty volumes are in, open for reading.
+    changes: OwnedFd,
 }
 
 /// What goes wrong before anything runs, fit for the job's owner.
@@ -52,8 +52,8 @@ impl Rootfs {
         let memory = mounts::memory(SITE_BYTES).map_err(at("mounting memory"))?;
         mounts::attach(memory, &site).map_err(at("mounting memory"))?;
         rustix::process::chdir(&site).map_err(|error| at("mounting")(error.into()))?;
-        let disk = attach_disk(order, changes).map_err(at("the disk of the container"))?;
-        let rootfs = Self { site, disk };
+        let changes = attach_changes(order, changes).map_err(at("the disk of the container"))?;
+        let rootfs = Self { site, changes };
         rootfs.put_up(order).map_err(at("the layers of the image"))?;
         Ok(rootfs)
     }
@@ -111,7 +111,7 @@ impl Rootfs {
                         let identity = first.saturating_add(user);
                         grant::grant(&folder, identity, mount.read_only, grant::Programs::Run)
                     }
-                    Users::Host { .. } | Users::Inner => mounts::clone_of(&folder),
+                    Users::Host { .. } | Users::Inner { .. } => mounts::clone_of(&folder),
                 };
                 let shown = shown.map_err(|error| {
                     refused(format!("folder {} cannot be shown to the job as its own: {error}", path.display()))
@@ -131,8 +131,7 @@ impl Rootfs {
 
     /// Takes the root folder apart and empties the disk; whether that is as it was.
     pub(crate) fn take_down(&self) -> bool {
-        let Some(disk) = &self.disk else { return false };
-        mounts::detach(&self.root()).and_then(|()| scratch::empty(disk)).is_ok()
+        mounts::detach(&self.root()).and_then(|()| scratch::empty(&self.changes)).is_ok()
     }
 }
 
@@ -152,7 +151,7 @@ fn root_mode(layers: &[String]) -> io::Result<u32> {
 fn owner(users: Users) -> u32 {
     match users {
         Users::Range { first, .. } => first,
-        Users::Host { .. } | Users::Inner => 0,
+        Users::Host { .. } | Users::Inner { .. } => 0,
     }
 }
 
@@ -167,22 +166,22 @@ fn site(order: &Order) -> Option<PathBuf> {
     SITES.iter().map(Path::new).find(usable).map(Path::to_owned)
 }
 
-fn attach_disk(order: &Order, changes: &Path) -> io::Result<Option<OwnedFd>> {
+/// Mounts what changes go to, which is empty. `folder` is for them where there is no disk.
+fn attach_changes(order: &Order, folder: &Path) -> io::Result<OwnedFd> {
     fs::create_dir("changes")?;
-    let Some(device) = &order.disk else {
-        if !changes.exists() {
-            fs::create_dir(changes)?;
+    let mount = match &order.disk {
+        Some(device) => mounts::device(device)?,
+        None => {
+            fs::create_dir(folder)?;
+            mounts::clone_of(&openat(CWD, folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)?
         }
-        let folder = openat(CWD, changes, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        mounts::attach(mounts::clone_of(&folder)?, Path::new("changes"))?;
-        return Ok(None);
     };
-    mounts::attach(mounts::device(device)?, Path::new("changes"))?;
+    mounts::attach(mount, Path::new("changes"))?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let disk = openat(CWD, "changes", flags, Mode::empty())?;
-    // What a new ext4 has would stand in no one's way; what an earlier container left would.
-    scratch::empty(&disk)?;
-    Ok(Some(disk))
+    let changes = openat(CWD, "changes", flags, Mode::empty())?;
+    // A new file system has a folder of its own in it, a used one may have more.
+    scratch::empty(&changes)?;
+    Ok(changes)
 }
 
 /// Folders and files that lie over the image's.
@@ -225,7 +224,7 @@ fn attach_layers(order: &Order) -> io::Result<Vec<String>> {
             Some(OwnerShift::new(IdMap { inside: images, outside: first, count: RANGE_SIZE })?)
         }
         Users::Host { images } => Some(OwnerShift::new(IdMap { inside: images, outside: 0, count: RANGE_SIZE })?),
-        Users::Inner => None,
+        Users::Inner { .. } => None,
     };
     let mut names = Vec::new();
     let mut seen = std::collections::BTreeSet::new();
