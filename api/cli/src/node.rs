@@ -160,12 +160,13 @@ fn start_controller(options: &Options) -> anyhow::Result<Controller> {
     };
     let start_executor = |sink: Arc<dyn AttemptSink>| {
         let pool = Arc::new(WorkerPool::start(pool, Arc::clone(&sink))?);
+        let containers = Containers::start(containers, pool, sink)?;
         // Before the first attempt is handed to it.
-        if let Err(missing) = check_walls(&pool.walls(), options.workers.require_full_jail) {
-            pool.shutdown();
+        if let Err(missing) = check_walls(&containers.walls(), options.workers.require_full_jail) {
+            containers.shutdown();
             return Err(missing.into());
         }
-        Ok(Arc::new(Containers::start(containers, pool, sink)?) as Arc<dyn Executor>)
+        Ok(Arc::new(containers) as Arc<dyn Executor>)
     };
     Ok(Controller::start(controller, Arc::new(SystemClock), start_executor)?)
 }

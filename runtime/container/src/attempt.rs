@@ -112,7 +112,7 @@ pub(crate) fn adopt(shared: &Arc<Shared>, folder: &ContainerFolder, attempt: Att
         Ok(shim) => follow(shared, folder, attempt, held, shim, recorded),
         Err(error) => {
             tracing::error!(%attempt, %error, "a container can't be followed");
-            destroy(folder);
+            destroy(shared, folder);
             drop(held);
             shared.finish(attempt, Ending::Lost, None);
         }
@@ -168,7 +168,7 @@ fn begin(
     match begin_shim(&options.shim_command, &folder) {
         Ok(child) => Ok((folder, child)),
         Err(error) => {
-            folder.remove();
+            remove(shared, &folder);
             Err(error.into())
         }
     }
@@ -278,19 +278,18 @@ fn follow(shared: &Arc<Shared>, folder: &ContainerFolder, attempt: AttemptId, he
         Outcome::Left => shared.leave(attempt),
         Outcome::Ended(status) => {
             reap(shim);
-            let clean = matches!(status.end, Some(End::Ended { disk_is_clean: true, .. }));
-            if let (Some(disk), true, Ok(disks)) = (disk, clean, &shared.disks) {
+            if let (Some(disk), true, Ok(disks)) = (disk, status.disk_is_clean, &shared.disks) {
                 disks.give_back(disk);
             }
             note_shim(folder, attempt);
             let cpu_limit = folder.order().ok().and_then(|order| order.spec.cpu_limit);
-            folder.remove();
+            remove(shared, folder);
             drop((range, gpus, image));
             let (ending, usage) = ending(status, cpu_limit.unwrap_or_default());
             shared.finish(attempt, ending, usage);
         }
         Outcome::Abandoned => {
-            destroy(folder);
+            destroy(shared, folder);
             reap(shim);
             drop((range, gpus, disk, image));
             // Who took over finds that node and shim went down together.
@@ -439,7 +438,7 @@ fn ending(status: Status, cpu_limit: Duration) -> (Ending, Option<Usage>) {
         End::NotStarted { reason } => {
             return (Ending::CouldNotStart { reason: wasmbatch_executor::matchable(&reason) }, None);
         }
-        End::Ended { exit_code, cause, memory_kills, stopped, usage, disk_is_clean: _ } => {
+        End::Ended { exit_code, cause, memory_kills, stopped, usage } => {
             (exit_code, cause, memory_kills, stopped, usage)
         }
     };
@@ -479,7 +478,7 @@ pub(crate) fn survivors(containers: &Path) -> Vec<Survivor> {
 }
 
 /// Ends a container in whatever state it is, and removes all that is left of it.
-pub(crate) fn destroy(folder: &ContainerFolder) {
+pub(crate) fn destroy(shared: &Shared, folder: &ContainerFolder) {
     let shim = find_shim(folder).unwrap_or(Shim::Ended);
     if let (Shim::Alive(pidfd), Ok(words)) = (&shim, Conversation::open(folder)) {
         words.say(Word::Kill);
@@ -511,5 +510,20 @@ pub(crate) fn destroy(folder: &ContainerFolder) {
             tracing::warn!(container = folder.name(), "the cgroup of a container can't be removed");
         }
     }
-    folder.remove();
+    remove(shared, folder);
+}
+
+/// Removes a container's folder. What can't be removed now the next start removes.
+fn remove(shared: &Shared, folder: &ContainerFolder) {
+    let by_shim = |error: io::Error| {
+        if error.kind() != io::ErrorKind::PermissionDenied || shared.ranges.is_some() {
+            return Err(error);
+        }
+        folder.give_up()?;
+        begin_shim(&shared.options.shim_command, folder)?.wait()?;
+        folder.remove()
+    };
+    if let Err(error) = folder.remove().or_else(by_shim) {
+        tracing::warn!(folder = %folder.path().display(), %error, "a container's folder can't be removed");
+    }
 }

@@ -405,13 +405,13 @@ impl Shared {
     /// Ends and removes a container that nobody wants.
     fn discard(self: &Arc<Self>, folder: ContainerFolder) {
         let held = folder.order().ok().map(|order| attempt::Held::again(self, &order));
-        let removing = folder.clone();
+        let (shared, removing) = (Arc::clone(self), folder.clone());
         let removed = self.spawn("discard", move || {
-            attempt::destroy(&removing);
+            attempt::destroy(&shared, &removing);
             drop(held);
         });
         if removed.is_err() {
-            attempt::destroy(&folder);
+            attempt::destroy(self, &folder);
         }
     }
 

@@ -137,6 +137,8 @@ pub(crate) struct Status {
     pub(crate) started_at: Option<u64>,
     /// How it ended; `None` while it runs.
     pub(crate) end: Option<End>,
+    /// Whether what changes went to is as empty as it was.
+    pub(crate) disk_is_clean: bool,
 }
 
 /// How a container ended.
@@ -159,8 +161,6 @@ pub(crate) enum End {
         stopped: bool,
         /// What it used.
         usage: Used,
-        /// Whether the disk is as empty as it was.
-        disk_is_clean: bool,
     },
 }
 
@@ -225,7 +225,8 @@ impl ContainerFolder {
         fs::create_dir(&folder.0)?;
         let made = folder.fill(order);
         if made.is_err() {
-            folder.remove();
+            // What can't be removed now is removed at the next start.
+            let _ = folder.remove();
         }
         made.map(|()| folder)
     }
@@ -301,13 +302,21 @@ impl ContainerFolder {
         }
     }
 
-    /// Removes all of it. What can't be removed the next start removes.
-    pub(crate) fn remove(&self) {
-        if let Err(error) = fs::remove_dir_all(&self.0)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(folder = %self.0.display(), %error, "a container's folder can't be removed");
+    /// Removes all of it; what is gone already is fine.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.0) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
         }
+    }
+
+    /// Says that all that is left to do about it is to remove it.
+    pub(crate) fn give_up(&self) -> io::Result<()> {
+        fs::write(self.0.join("given-up"), b"")
+    }
+
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.0.join("given-up").exists()
     }
 
     fn read<T: for<'de> Deserialize<'de>>(&self, name: &str) -> io::Result<T> {
@@ -390,8 +399,8 @@ pub(crate) mod tests {
                 memory_kills: 1,
                 stopped: true,
                 usage: Used { cpu_microseconds: 1, ..Used::default() },
-                disk_is_clean: false,
             }),
+            disk_is_clean: false,
         };
         folder.write_status(&status).unwrap();
         assert_eq!(folder.status().unwrap(), Some(status));
@@ -400,7 +409,8 @@ pub(crate) mod tests {
         assert!(lock.is_some() && folder.take_lock().unwrap().is_none());
         drop(lock);
         assert!(folder.take_lock().unwrap().is_some());
-        folder.remove();
+        folder.remove().unwrap();
         assert!(!folder.path().exists());
+        folder.remove().unwrap();
     }
 }

@@ -230,13 +230,21 @@ fn namespaces(plan: &Plan<'_>) -> Vec<LinuxNamespace> {
 }
 
 fn id_mapping(identity: Identity) -> Option<Vec<LinuxIdMapping>> {
-    let (host, size) = match identity {
-        Identity::Range { first } => (first, RANGE_SIZE),
-        Identity::Inner { .. } => (0, identity.ids()),
-        Identity::Host => return None,
+    let mapping = |container: u32, host: u32, size: u32| {
+        let mapping = LinuxIdMappingBuilder::default().container_id(container).host_id(host).size(size);
+        mapping.build().expect("all that it needs is given")
     };
-    let mapping = LinuxIdMappingBuilder::default().container_id(0_u32).host_id(host).size(size);
-    Some(vec![mapping.build().expect("all that it needs is given")])
+    match identity {
+        Identity::Range { first } => Some(vec![mapping(0, first, RANGE_SIZE)]),
+        // The first of them is one user of the host and the others are a run of others: the kernel takes
+        // no mapping that is across both.
+        Identity::Inner { .. } => {
+            let others = identity.ids().saturating_sub(1);
+            let others = (others > 0).then(|| mapping(1, 1, others));
+            Some(std::iter::once(mapping(0, 0, 1)).chain(others).collect())
+        }
+        Identity::Host => None,
+    }
 }
 
 /// Programs of CDI specifications that run beside the container's start and end.

@@ -42,14 +42,19 @@ fn serve(folder: &ContainerFolder) -> io::Result<()> {
     let Some(mut lock) = folder.take_lock()? else { return Err(io::Error::other("there is a shim already")) };
     lock.set_len(0)?;
     lock.write_all(std::process::id().to_string().as_bytes())?;
+    if folder.is_given_up() {
+        // What users of its own left there only root of them can remove.
+        become_root()?;
+        return folder.remove();
+    }
     let order = folder.order()?;
     let talk = Talk::open(folder)?;
-    let end = match run(folder, &order, &talk) {
-        Ok(end) => end,
-        Err(Unmountable(reason)) => End::NotStarted { reason },
+    let (end, disk_is_clean) = match run(folder, &order, &talk) {
+        Ok(ended) => ended,
+        Err(Unmountable(reason)) => (End::NotStarted { reason }, false),
     };
     let started_at = folder.status()?.and_then(|status| status.started_at);
-    folder.write_status(&Status { started_at, end: Some(end) })?;
+    folder.write_status(&Status { started_at, end: Some(end), disk_is_clean })?;
     talk.tell();
     Ok(())
 }
@@ -112,7 +117,8 @@ fn become_root() -> io::Result<()> {
     if mapper.wait()?.success() { Ok(()) } else { Err(io::Error::other("its users can't be mapped")) }
 }
 
-fn run(folder: &ContainerFolder, order: &Order, talk: &Talk) -> Result<End, Unmountable> {
+/// How it ended, and whether the disk is as empty as it was.
+fn run(folder: &ContainerFolder, order: &Order, talk: &Talk) -> Result<(End, bool), Unmountable> {
     let failed = |error: io::Error| Unmountable(format!("ResourceInitializationError: the shim: {error}"));
     if order.users.is_inner() {
         become_root().map_err(failed)?;
@@ -120,16 +126,20 @@ fn run(folder: &ContainerFolder, order: &Order, talk: &Talk) -> Result<End, Unmo
     rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(|error| failed(error.into()))?;
     leave_mount_namespace().map_err(failed)?;
     let rootfs = Rootfs::mount(order, &folder.path().join("changes"))?;
-    let group = order.group.clone().map(ContainerGroup::from);
-    specify(folder, order, &rootfs, group.as_ref())?;
+    let end = run_in(folder, order, talk, &rootfs).unwrap_or_else(|Unmountable(reason)| End::NotStarted { reason });
+    Ok((end, rootfs.take_down()))
+}
 
+fn run_in(folder: &ContainerFolder, order: &Order, talk: &Talk, rootfs: &Rootfs) -> Result<End, Unmountable> {
+    let failed = |error: io::Error| Unmountable(format!("ResourceInitializationError: the shim: {error}"));
+    let group = order.group.clone().map(ContainerGroup::from);
+    specify(folder, order, rootfs, group.as_ref())?;
     let runtime = folder.path().join("runtime");
     std::fs::create_dir(&runtime).map_err(failed)?;
     let runtime = Runtime { program: &order.runtime, folder: &runtime };
     let name = folder.name();
     let ([stdout, stderr], outputs) = pipes().map_err(failed)?;
-    let begun = runtime.run(folder.path(), &name, outputs);
-    let process = match begun {
+    let process = match runtime.run(folder.path(), &name, outputs) {
         Ok(process) => process,
         Err(complaint) => {
             clean(&runtime, &name, order, group.as_ref());
@@ -141,14 +151,13 @@ fn run(folder: &ContainerFolder, order: &Order, talk: &Talk) -> Result<End, Unmo
         File::options().read(true).write(true).create(true).truncate(false).open(folder.consumed()).map_err(failed)?,
     );
     let watched = Watched::new(process, order, talk, spool, [stdout, stderr], group.as_ref()).map_err(failed)?;
-    folder.write_status(&Status { started_at: Some(now_millis()), end: None }).map_err(failed)?;
+    folder.write_status(&Status { started_at: Some(now_millis()), end: None, disk_is_clean: false }).map_err(failed)?;
     talk.tell();
     let watch::Ending { exit_code, cause, stopped } = watched.until_end().map_err(failed)?;
     let memory_kills = group.as_ref().map_or(0, ContainerGroup::memory_kills);
     let usage = group.as_ref().map(watch::used).unwrap_or_default();
     clean(&runtime, &name, order, group.as_ref());
-    let disk_is_clean = rootfs.take_down();
-    Ok(End::Ended { exit_code, cause, memory_kills, stopped, usage, disk_is_clean })
+    Ok(End::Ended { exit_code, cause, memory_kills, stopped, usage })
 }
 
 fn pipes() -> io::Result<([OwnedFd; 2], [OwnedFd; 2])> {
