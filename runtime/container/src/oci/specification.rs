@@ -88,6 +88,9 @@ fn check(plan: &Plan<'_>) -> Result<(), SpecError> {
         Identity::Inner { count: 0 } => return Err(SpecError::Internal("it has no users")),
         Identity::Range { .. } | Identity::Inner { .. } | Identity::Host => {}
     }
+    if plan.settings.must_not_be_root && plan.user.uid == 0 {
+        return Err(SpecError::Root);
+    }
     let (uid, gid, ids) = (plan.user.uid, plan.user.gid, plan.identity.ids());
     if uid >= ids || gid >= ids {
         return Err(SpecError::NoSuchUser { uid, gid, last: ids.saturating_sub(1) });

@@ -213,6 +213,11 @@ fn users_are_those_that_the_container_has() {
     assert_eq!(as_user(0, 1, one).unwrap_err().to_string(), expected);
     assert!(as_user(65_535, 65_535, Identity::Inner { count: 70_000 }).is_ok());
     assert!(matches!(as_user(65_536, 0, Identity::Inner { count: 70_000 }), Err(SpecError::NoSuchUser { .. })));
+    let settings = ContainerSettings { must_not_be_root: true, ..ContainerSettings::default() };
+    let mut root = Given { settings, ..given(&["sh"]) };
+    assert_eq!(root.spec(), Err(SpecError::Root));
+    root.user.uid = 1;
+    assert!(root.spec().is_ok());
     for identity in [Identity::Range { first: 0 }, Identity::Range { first: u32::MAX }, Identity::Inner { count: 0 }] {
         assert!(matches!(as_user(0, 0, identity), Err(SpecError::Internal(_))));
     }
