@@ -91,7 +91,11 @@ fn of_the_job(plan: &Plan<'_>) -> Result<Vec<Mount>, SpecError> {
     for asked in plan.mounts {
         let destination = destination(&asked.destination)?;
         let path = format!("/{}", destination.join("/"));
-        mounts.push((destination, bind(asked.source.clone(), &path, asked.read_only)));
+        let mut mount = bind(asked.source.clone(), &path, asked.read_only);
+        if let Some(options) = mount.options_mut().as_mut().filter(|_| asked.no_exec) {
+            options.push("noexec".to_owned());
+        }
+        mounts.push((destination, mount));
     }
     for asked in &plan.settings.tmpfs {
         mounts.push((destination(&asked.container_path)?, tmpfs(asked, plan.identity)?));
