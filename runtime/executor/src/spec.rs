@@ -499,3 +499,27 @@ mod digest_mirror {
         Ok(Digest::from_bytes(<[u8; 32]>::deserialize(deserializer)?))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_has_some_settings_for_nothing_and_can_not_have_others() {
+        let default = ContainerSettings::default;
+        let device = Device { host_path: "/dev/a".into(), container_path: "/dev/a".into(), permissions: "r".into() };
+        let tmpfs = Tmpfs { container_path: "/t".into(), bytes: 1, options: Vec::new() };
+        let user = Some("0".to_owned());
+        for (settings, expected) in [
+            (ContainerSettings { privileged: true, ..default() }, "privileged is"),
+            (ContainerSettings { devices: vec![device], ..default() }, "linuxParameters.devices are"),
+            (ContainerSettings { tmpfs: vec![tmpfs], ..default() }, "linuxParameters.tmpfs is"),
+            (ContainerSettings { pod: true, privileged: true, ..default() }, "securityContext.privileged is"),
+            (ContainerSettings { pod: true, user: user.clone(), ..default() }, "securityContext.runAsUser is"),
+        ] {
+            assert_eq!(settings.needs_of_a_module(), Some(format!("{expected} not available on this node")));
+        }
+        let harmless = ContainerSettings { user, init_process: true, swappiness: Some(1), gpus: 1, ..default() };
+        assert_eq!(harmless.needs_of_a_module(), None);
+    }
+}

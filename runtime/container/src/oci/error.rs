@@ -35,6 +35,9 @@ pub enum SpecError {
         /// The greatest.
         last: u32,
     },
+    /// A container that must not be root would be.
+    #[error("runAsNonRoot is set and the container would run as user 0")]
+    Root,
     /// A resource limit with a name that isn't known.
     #[error("unknown ulimit {0:?}")]
     Ulimit(String),

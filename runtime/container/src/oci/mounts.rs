@@ -91,7 +91,11 @@ fn of_the_job(plan: &Plan<'_>) -> Result<Vec<Mount>, SpecError> {
     for asked in plan.mounts {
         let destination = destination(&asked.destination)?;
         let path = format!("/{}", destination.join("/"));
-        mounts.push((destination, bind(asked.source.clone(), &path, asked.read_only)));
+        let mut mount = bind(asked.source.clone(), &path, asked.read_only);
+        if let Some(options) = mount.options_mut().as_mut().filter(|_| asked.no_exec) {
+            options.push("noexec".to_owned());
+        }
+        mounts.push((destination, mount));
     }
     for asked in &plan.settings.tmpfs {
         mounts.push((destination(&asked.container_path)?, tmpfs(asked, plan.identity)?));
@@ -121,7 +125,8 @@ fn tmpfs(asked: &Tmpfs, identity: Identity) -> Result<Mount, SpecError> {
         return Err(SpecError::TmpfsSize(path.clone()));
     }
     let mut options = words(&["nosuid", "nodev", "noexec"]);
-    for option in &asked.options {
+    // As mount(8) has it, this one asks for nothing.
+    for option in asked.options.iter().filter(|option| *option != "defaults") {
         if !allowed(option, identity) {
             return Err(SpecError::TmpfsOption { path: path.clone(), option: option.clone() });
         }

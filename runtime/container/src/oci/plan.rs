@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rustix::fs::StatVfsMountFlags;
 use wasmbatch_executor::{ContainerSettings, NetworkAccess};
 
 use super::device::HostDevice;
@@ -112,6 +113,25 @@ pub struct BindMount {
     pub destination: String,
     /// Whether it may only read.
     pub read_only: bool,
+    /// Whether nothing there can be executed. In a user namespace it has to be so where it is so on the host:
+    /// what a mount of the host forbids can't be allowed there.
+    pub no_exec: bool,
+}
+
+impl BindMount {
+    /// A mount of a folder or file that is there, with what its own file system forbids.
+    ///
+    /// # Errors
+    /// It can't be looked at.
+    pub fn look_up(source: PathBuf, destination: String, read_only: bool) -> std::io::Result<Self> {
+        let flags = rustix::fs::statvfs(&source)?.f_flag;
+        Ok(Self {
+            source,
+            destination,
+            read_only: read_only || flags.contains(StatVfsMountFlags::RDONLY),
+            no_exec: flags.contains(StatVfsMountFlags::NOEXEC),
+        })
+    }
 }
 
 /// What a cgroup holds a container to.

@@ -1,5 +1,6 @@
 //! The specification as a whole.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use oci_spec::runtime::{
@@ -87,6 +88,9 @@ fn check(plan: &Plan<'_>) -> Result<(), SpecError> {
         }
         Identity::Inner { count: 0 } => return Err(SpecError::Internal("it has no users")),
         Identity::Range { .. } | Identity::Inner { .. } | Identity::Host => {}
+    }
+    if plan.settings.must_not_be_root && plan.user.uid == 0 {
+        return Err(SpecError::Root);
     }
     let (uid, gid, ids) = (plan.user.uid, plan.user.gid, plan.identity.ids());
     if uid >= ids || gid >= ids {
@@ -207,8 +211,15 @@ fn linux(plan: &Plan<'_>) -> Linux {
         .set_devices(Some(devices(plan)))
         .set_masked_paths(paths(&MASKED))
         .set_readonly_paths(paths(&READ_ONLY))
+        .set_sysctl(sysctls(plan))
         .set_seccomp(confined.then(seccomp::filter));
     linux
+}
+
+/// Servers in a network of their own may have any port, as Docker lets them.
+fn sysctls(plan: &Plan<'_>) -> Option<HashMap<String, String>> {
+    let every_port = ("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned());
+    own_network(plan.network).then(|| HashMap::from([every_port]))
 }
 
 fn namespaces(plan: &Plan<'_>) -> Vec<LinuxNamespace> {

@@ -140,7 +140,7 @@ fn nothing_is_mounted_over_what_is_the_containers_own() {
         ["/", "//", "/.", "/proc", "/proc/sys", "/sys/fs", "/dev", "/dev/shm", "relative", "/a/../dev", "", "/a\0b"]
     {
         let destination = path.to_owned();
-        let mounts = vec![BindMount { source: "/host".into(), destination, read_only: true }];
+        let mounts = vec![BindMount { source: "/host".into(), destination, read_only: true, no_exec: false }];
         let bind = Given { mounts, ..given(&["sh"]) };
         assert!(matches!(bind.spec(), Err(SpecError::Destination(_))), "{path:?}");
         let tmpfs = Tmpfs { container_path: path.to_owned(), bytes: 1, options: Vec::new() };
@@ -148,7 +148,12 @@ fn nothing_is_mounted_over_what_is_the_containers_own() {
         let tmpfs = Given { settings, ..given(&["sh"]) };
         assert!(matches!(tmpfs.spec(), Err(SpecError::Destination(_))), "{path:?}");
     }
-    let mount = |path: &str| BindMount { source: "/host".into(), destination: path.into(), read_only: true };
+    let mount =
+        |path: &str| BindMount { source: "/host".into(), destination: path.into(), read_only: true, no_exec: false };
+    let held = BindMount { no_exec: true, ..mount("/a") };
+    let spec = Given { mounts: vec![held], ..given(&["sh"]) }.spec().unwrap();
+    let options = spec.mounts().as_ref().unwrap().last().unwrap().options().clone().unwrap();
+    assert_eq!(options, ["bind", "nosuid", "nodev", "ro", "noexec"]);
     let twice = Given { mounts: vec![mount("/a/b"), mount("/a/"), mount("/a//b")], ..given(&["sh"]) };
     assert_eq!(twice.refusal(), "two mounts have the container path \"/a/b\"");
 }
@@ -213,6 +218,11 @@ fn users_are_those_that_the_container_has() {
     assert_eq!(as_user(0, 1, one).unwrap_err().to_string(), expected);
     assert!(as_user(65_535, 65_535, Identity::Inner { count: 70_000 }).is_ok());
     assert!(matches!(as_user(65_536, 0, Identity::Inner { count: 70_000 }), Err(SpecError::NoSuchUser { .. })));
+    let settings = ContainerSettings { must_not_be_root: true, ..ContainerSettings::default() };
+    let mut root = Given { settings, ..given(&["sh"]) };
+    assert_eq!(root.spec(), Err(SpecError::Root));
+    root.user.uid = 1;
+    assert!(root.spec().is_ok());
     for identity in [Identity::Range { first: 0 }, Identity::Range { first: u32::MAX }, Identity::Inner { count: 0 }] {
         assert!(matches!(as_user(0, 0, identity), Err(SpecError::Internal(_))));
     }

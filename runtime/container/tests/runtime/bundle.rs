@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use oci_spec::runtime::Spec;
 use wasmbatch_container::cdi::Edits;
 use wasmbatch_container::image::ImageConfig;
 use wasmbatch_container::oci::user::ResolvedUser;
-use wasmbatch_container::oci::{BindMount, Identity, Limits, Plan, Starter, specification};
+use wasmbatch_container::oci::{BindMount, Identity, Limits, Plan, SpecError, Starter, specification};
 use wasmbatch_executor::{ContainerSettings, NetworkAccess};
 
 /// Users that nobody has.
@@ -37,6 +38,8 @@ pub(crate) struct Bundle {
     pub(crate) init: Option<PathBuf>,
     pub(crate) edits: Edits,
     pub(crate) read_only_root: bool,
+    /// Starts runc in a user namespace of this user, without a cgroup.
+    pub(crate) ordinary_user: Option<u32>,
 }
 
 #[expect(clippy::disallowed_methods, reason = "runc is what is tested, and tests make its containers by themselves")]
@@ -64,6 +67,7 @@ impl Bundle {
             init: None,
             edits: Edits::default(),
             read_only_root: true,
+            ordinary_user: None,
         }
     }
 
@@ -88,9 +92,13 @@ impl Bundle {
     }
 
     fn write(&self, arguments: &[&str]) {
+        self.specification(arguments).unwrap().save(self.path().join("config.json")).unwrap();
+    }
+
+    pub(crate) fn specification(&self, arguments: &[&str]) -> Result<Spec, SpecError> {
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         let (rootfs, cgroup) = (self.rootfs(), PathBuf::from(format!("/{}", self.id)));
-        let plan = Plan {
+        specification(&Plan {
             arguments: &arguments,
             environment: &[],
             settings: &self.settings,
@@ -100,21 +108,28 @@ impl Bundle {
             identity: self.identity,
             network: self.network,
             mounts: &self.mounts,
-            cgroup: Some(&cgroup),
-            limits: Some(self.limits),
+            cgroup: self.ordinary_user.is_none().then_some(&*cgroup),
+            limits: self.ordinary_user.is_none().then_some(self.limits),
             starter: Starter::look().unwrap(),
             user: &self.user,
             init: self.init.as_deref(),
             devices: &[],
             edits: &self.edits,
             hostname: "box",
-        };
-        let spec = specification(&plan).unwrap();
-        spec.save(self.path().join("config.json")).unwrap();
+        })
     }
 
     pub(crate) fn runc(&self, arguments: &[&str]) -> Command {
-        let mut command = command("runc");
+        let mut command = match self.ordinary_user {
+            None => command("runc"),
+            Some(user) => {
+                let mut command = command("setpriv");
+                command.args([format!("--reuid={user}"), format!("--regid={user}")]);
+                command.args(["--clear-groups", "unshare", "--user", "--map-root-user", "--mount"]);
+                command.args(["runc", "--rootless=true"]);
+                command
+            }
+        };
         command.arg("--root").arg(self.path().join("state")).args(arguments).stdin(Stdio::null());
         command
     }

@@ -114,7 +114,8 @@ fn folders_of_the_host_are_where_they_belong() {
         chown(folder, Some(FIRST), Some(FIRST)).unwrap();
     }
     fs::write(closed.join("file"), "from the host").unwrap();
-    let mount = |source, destination: &str, read_only| BindMount { source, destination: destination.into(), read_only };
+    let mount =
+        |source, destination: &str, read_only| BindMount::look_up(source, destination.into(), read_only).unwrap();
     bundle.mounts = vec![mount(closed, "/data/in", true), mount(open.clone(), "/data//out/", false)];
     let ended = bundle.shell("cat /data/in/file; touch /data/in/x; echo back > /data/out/file");
     assert_eq!(ended.stdout, "from the host");
@@ -126,6 +127,8 @@ fn folders_of_the_host_are_where_they_belong() {
 fn the_network_is_nothing_or_the_hosts() {
     let mut bundle = Bundle::new();
     assert_eq!(words(&bundle.shell("ls /proc/sys/net/ipv4/conf").stdout), ["all", "default", "lo"]);
+    let served = bundle.shell("httpd -p 80 -h /etc && wget -q -O - http://127.0.0.1/passwd | head -n 1");
+    assert_eq!(served.stdout, "root:x:0:0::/root:/bin/sh\n", "{served:?}");
     bundle.network = NetworkAccess::Host;
     let ours = fs::read_link("/proc/self/ns/net").unwrap();
     assert_eq!(bundle.shell("readlink /proc/self/ns/net").stdout.trim(), ours.to_str().unwrap());

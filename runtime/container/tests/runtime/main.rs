@@ -6,4 +6,5 @@
 mod bundle;
 mod first;
 mod granted;
+mod ordinary;
 mod refused;

@@ -189,6 +189,84 @@ fn an_attempt_gets_what_its_job_asked_for() {
     assert_eq!(spec.trust_domain, "q/blue/arn:aws:iam::1:role/r");
 }
 
+fn asking(image: &str, settings: core::ContainerSettings) -> JobDefinition {
+    let container = ContainerProperties { image: image.to_owned(), settings, ..properties(64) };
+    definition(JobShape::Container(Box::new(container)))
+}
+
+#[test]
+fn what_a_container_asks_of_its_runtime_is_handed_on() {
+    let settings = core::ContainerSettings {
+        user: Some("me:7".to_owned()),
+        privileged: true,
+        must_not_be_root: true,
+        init_process: true,
+        shared_memory_mib: Some(128),
+        max_swap_mib: Some(2),
+        swappiness: Some(10),
+        tmpfs: vec![core::Tmpfs { container_path: "/t".to_owned(), size_mib: 1, options: vec!["exec".to_owned()] }],
+        devices: vec![core::Device {
+            host_path: "/dev/a".to_owned(),
+            container_path: None,
+            permissions: "rw".to_owned(),
+        }],
+        ulimits: vec![core::Ulimit { name: "cpu".to_owned(), soft: 1, hard: core::Ulimit::NONE }],
+        stop_timeout_seconds: Some(5),
+    };
+    let definition = asking("registry.example/else:9", settings);
+    let job = job(&definition);
+    let expected = ContainerSettings {
+        entrypoint: None,
+        user: Some("me:7".to_owned()),
+        pod: false,
+        must_not_be_root: true,
+        privileged: true,
+        init_process: true,
+        shared_memory_bytes: Some(128 << 20),
+        swap_bytes: Some(2 << 20),
+        swappiness: Some(10),
+        tmpfs: vec![Tmpfs { container_path: "/t".to_owned(), bytes: 1 << 20, options: vec!["exec".to_owned()] }],
+        devices: vec![Device {
+            host_path: "/dev/a".to_owned(),
+            container_path: "/dev/a".to_owned(),
+            permissions: "rw".to_owned(),
+        }],
+        ulimits: vec![Ulimit { name: "cpu".to_owned(), soft: 1, hard: u64::MAX }],
+        gpus: 0,
+        stop_timeout: Duration::from_secs(5),
+    };
+    assert_eq!(spec(&job, &definition, attempt(job.id, 0)).container, expected);
+}
+
+#[test]
+fn a_module_is_refused_what_only_an_image_can_have() {
+    let privileged = core::ContainerSettings { privileged: true, ..core::ContainerSettings::default() };
+    let module = asking("file:///srv/prog.wasm", privileged.clone());
+    let reason = "ResourceInitializationError: privileged is not available on this node";
+    assert_eq!(refused(&job(&module), &module), reason);
+    let digest = asking(&format!("sha256:{}", "ab".repeat(32)), privileged.clone());
+    assert_eq!(refused(&job(&digest), &digest), reason);
+    let image = asking("registry.example/else:9", privileged);
+    let job = job(&image);
+    assert!(spec(&job, &image, attempt(job.id, 0)).container.privileged);
+}
+
+#[test]
+fn a_pods_command_stands_in_place_of_the_entrypoint() {
+    let entrypoint = |kind: TaskKind, role: Role, command: &[&str]| {
+        let mut one = container("a", role, 64);
+        one.properties.command = command.iter().map(|word| (*word).to_owned()).collect();
+        let task = Task::new(kind, vec![one]).unwrap();
+        let definition = definition(JobShape::Task(Box::new(task)));
+        let job = job(&definition);
+        let spec = spec(&job, &definition, attempt(job.id, 0));
+        (spec.container.entrypoint, spec.container.pod, spec.arguments.len())
+    };
+    assert_eq!(entrypoint(TaskKind::Pod, Role::Pod, &["a", "b"]), (Some(2), true, 4));
+    assert_eq!(entrypoint(TaskKind::Pod, Role::Pod, &[]), (None, true, 2));
+    assert_eq!(entrypoint(TaskKind::Ecs, Role::Essential, &["a"]), (None, false, 3));
+}
+
 #[test]
 fn an_attempt_of_a_job_that_asks_for_nothing_gets_the_defaults() {
     let definition = definition(JobShape::Container(Box::new(properties(64))));

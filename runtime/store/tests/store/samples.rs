@@ -7,6 +7,7 @@ use wasmbatch_core::definition::*;
 use wasmbatch_core::environment::*;
 use wasmbatch_core::job::retry::*;
 use wasmbatch_core::queue::*;
+use wasmbatch_core::settings::ContainerSettings;
 use wasmbatch_core::*;
 
 pub(crate) fn name(text: &str) -> Name {
@@ -98,6 +99,7 @@ pub(crate) fn definition(text: &str) -> Command {
         ephemeral_storage_gib: Some(21),
         assign_public_ip: true,
         role: Some("arn:aws:iam::1:role/r".to_owned()),
+        settings: ContainerSettings { user: Some("me".to_owned()), ..ContainerSettings::default() },
         needs: vec![Need { what: "a secret".to_owned() }],
         rest: document("user"),
     };
