@@ -149,7 +149,7 @@ impl Host {
         let (Some(identity), NamespaceKind::Privileged) = (identity, self.namespaces) else { return Ok(folders) };
         let granted = folders.into_iter().map(|HostFolder { directory, path, read_only }| {
             let directory =
-                grant::grant(&directory, identity, read_only, grant::Programs::Refused).map_err(|error| {
+                grant::grant(&directory, (identity, identity), read_only, grant::Programs::Refused).map_err(|error| {
                     let path = path.display();
                     BeginError::Refused(format!("folder {path} cannot be shown to the job as its own: {error}"))
                 })?;

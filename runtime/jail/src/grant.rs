@@ -10,18 +10,18 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 
 use crate::namespace::{IdMap, user_namespace};
 
-/// Makes the mount, for a worker that will be the user and group `identity`. Wants the privilege to
+/// Makes the mount, for a process that will be the user and group `who`. Wants the privilege to
 /// mount.
 ///
 /// # Errors
 /// The folder's file system can't show owners otherwise than they are, or the privilege is missing.
-pub fn grant(folder: impl AsFd, identity: u32, read_only: bool, programs: Programs) -> io::Result<OwnedFd> {
+pub fn grant(folder: impl AsFd, who: (u32, u32), read_only: bool, programs: Programs) -> io::Result<OwnedFd> {
     let folder = folder.as_fd();
     let owner = fstat(folder)?;
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
     let mount = open_tree(folder, "", flags)?;
-    let one = |inside| IdMap { inside, outside: identity, count: 1 };
-    let namespace = user_namespace(one(owner.st_uid), one(owner.st_gid))?;
+    let one = |inside, outside| IdMap { inside, outside, count: 1 };
+    let namespace = user_namespace(one(owner.st_uid, who.0), one(owner.st_gid, who.1))?;
     let mut set = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
     if read_only {
         set |= libc::MOUNT_ATTR_RDONLY;
@@ -111,7 +111,7 @@ mod tests {
         std::os::unix::fs::chown(&inner, Some(1234), Some(4321)).unwrap();
         fs::write(home.path().join("secret"), b"x").unwrap();
         let folder = openat(CWD, &inner, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
-        let mount = match grant(&folder, 77_777, false, Programs::Refused) {
+        let mount = match grant(&folder, (77_777, 77_777), false, Programs::Refused) {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                 eprintln!("not shown on this host: {error}");
                 return;
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!((seen.st_uid, seen.st_gid), (77_777, 77_777));
         let up = openat(&mount, "../secret", OFlags::RDONLY, Mode::empty());
         assert_eq!(up.unwrap_err(), rustix::io::Errno::NOENT);
-        let read_only = grant(&folder, 77_777, true, Programs::Refused).unwrap();
+        let read_only = grant(&folder, (77_777, 77_777), true, Programs::Refused).unwrap();
         let flags = OFlags::CREATE | OFlags::WRONLY;
         let refused = openat(&read_only, "new", flags, Mode::RUSR);
         assert_eq!(refused.unwrap_err(), rustix::io::Errno::ROFS);

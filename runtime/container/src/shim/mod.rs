@@ -186,7 +186,7 @@ fn specify(
     for (number, mount) in spec.mounts.iter().enumerate() {
         let source = rootfs.volume(order, number, mount, user.uid, user.gid)?;
         let read_only = mount.read_only && !matches!(mount.source, MountSource::Empty);
-        mounts.push(BindMount { source, destination: mount.container_path.clone(), read_only });
+        mounts.push(BindMount::look_up(source, mount.container_path.clone(), read_only).map_err(failed)?);
     }
     let devices = spec.container.devices.iter().map(oci::device::look_up);
     let devices = devices.collect::<Result<Vec<_>, _>>().map_err(|error| cannot(&error))?;

@@ -108,8 +108,8 @@ impl Rootfs {
                     .map_err(|error| refused(wasmbatch_executor::refusal("folder", path, &error)))?;
                 let shown = match order.users {
                     Users::Range { first, .. } => {
-                        let identity = first.saturating_add(user);
-                        grant::grant(&folder, identity, mount.read_only, grant::Programs::Run)
+                        let who = (first.saturating_add(user), first.saturating_add(group));
+                        grant::grant(&folder, who, mount.read_only, grant::Programs::Run)
                     }
                     Users::Host { .. } | Users::Inner { .. } => mounts::clone_of(&folder),
                 };
