@@ -243,6 +243,10 @@ impl Catalogue {
             NameRow { name: name.to_owned(), top: top.to_string(), image: image.to_string(), loaded, used_at: now() };
         let mut state = self.state();
         let before = state.names.get(name);
+        // What the owner loads meanwhile isn't replaced by what a registry has.
+        if !loaded && before.is_some_and(|before| before.loaded) {
+            return Ok(());
+        }
         let same = before.is_some_and(|before| NameRow { used_at: before.used_at, ..row.clone() } == *before);
         if !same || before.is_some_and(|before| row.used_at - before.used_at.min(row.used_at) > USE_STEP_MILLISECONDS) {
             write_row(&self.temporary, &self.folders.name_file(name), &row)?;

@@ -5,6 +5,7 @@ mod collect;
 mod download;
 mod error;
 mod flights;
+mod implied;
 mod load;
 mod manifest;
 mod options;

@@ -44,7 +44,7 @@ pub(crate) struct Bounds {
 pub(crate) struct Running {
     process: WorkerProcess,
     socket: OwnedFd,
-    _cgroup: Option<Cgroup>,
+    cgroup: Option<Cgroup>,
     folder: Folder,
 }
 
@@ -69,6 +69,16 @@ impl Unpacker {
             users: UserMap::of_this_host(image_uid_base),
             impossible: no_namespaces,
         })
+    }
+
+    /// The user and group of this host that are root in images.
+    pub(crate) fn owner(&self) -> (u32, u32) {
+        match self.users {
+            UserMap::Range { first, .. } => (first, first),
+            UserMap::Own | UserMap::Subordinate { .. } => {
+                (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+            }
+        }
     }
 
     /// Begins to unpack an archive into a new folder.
@@ -106,7 +116,7 @@ impl Unpacker {
         let process = self.spawner.spawn_mapped(command, self.users)?;
         let orders =
             Orders { form, target, most_bytes: bounds.bytes, most_entries: bounds.entries, users: self.users.count() };
-        let running = Running { process, socket: ours, _cgroup: cgroup, folder };
+        let running = Running { process, socket: ours, cgroup, folder };
         // A process that is gone already says why when it is waited for.
         let _ = wire::send(running.socket.as_fd(), &orders);
         Ok(running)
@@ -147,7 +157,7 @@ impl Running {
     }
 
     fn died(&self, end: ProcessEnd) -> UnpackError {
-        if self._cgroup.as_ref().is_some_and(|cgroup| cgroup.memory_kills() > 0) {
+        if self.cgroup.as_ref().is_some_and(|cgroup| cgroup.memory_kills() > 0) {
             return UnpackError::Refused("it takes more memory than unpacking may".to_owned());
         }
         let said = self.process.stderr_text();

@@ -45,7 +45,7 @@ fn serve() -> io::Result<()> {
         None => Target::Mount(inherited::claim(wire::TARGET)?),
     };
     let folder = unpacker::enclose(target, orders.most_bytes.saturating_add(HOLES))?;
-    let writer = Writer::new(folder, &orders);
+    let writer = Writer::new(folder, &orders)?;
     let report = match unpack(archive, &orders, writer) {
         Ok(unpacked) => Report::Unpacked(unpacked),
         Err(refusal) => Report::Refused(refusal),

@@ -271,7 +271,7 @@ fn broken_compression_is_told() {
     let bench = Bench::new();
     let tar = Tar::new().file("x", &[7; 5000]).finish();
     let raw = |bytes: Vec<u8>| {
-        let mut manifest = bench.registry.image_manifest(&[tar.clone()], json!({}));
+        let mut manifest = bench.registry.image_manifest(std::slice::from_ref(&tar), json!({}));
         manifest["layers"][0]["digest"] = json!(bench.registry.blob(&bytes).to_string());
         manifest["layers"][0]["size"] = json!(bytes.len());
         bench.registry.manifest("a", "1", crate::registry::MANIFEST, &manifest);
