@@ -32,7 +32,7 @@ const UNPACKED_AT_ONCE: usize = 2;
 #[derive(Debug)]
 pub(crate) struct Puller {
     pub(crate) catalogue: Arc<Catalogue>,
-    pub(crate) unpacker: Unpacker,
+    pub(crate) unpacker: Arc<Unpacker>,
     pub(crate) options: Options,
     client: Client,
     tags: Flights<Reference, Result<Top, PullError>>,
@@ -111,7 +111,7 @@ pub(crate) async fn collect(puller: Arc<Puller>) {
 }
 
 impl Puller {
-    pub(crate) fn new(catalogue: Arc<Catalogue>, unpacker: Unpacker, client: Client, options: Options) -> Self {
+    pub(crate) fn new(catalogue: Arc<Catalogue>, unpacker: Arc<Unpacker>, client: Client, options: Options) -> Self {
         Self {
             catalogue,
             unpacker,

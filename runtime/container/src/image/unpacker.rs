@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, lchown};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasmbatch_jail::{
@@ -122,6 +123,24 @@ impl Unpacker {
         Ok(running)
     }
 
+    /// Removes a file or a folder with all that is in it, whatever an image made of it. Follows no link.
+    ///
+    /// # Errors
+    /// Something stays.
+    pub(crate) fn remove(self: &Arc<Self>, path: &Path) -> io::Result<()> {
+        match (remove(path), self.users) {
+            // Users that were set aside for this one own what it can't remove by itself.
+            (Err(error), UserMap::Subordinate { .. }) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let folder = Folder { path: path.to_owned(), kept: true, unpacker: Arc::clone(self) };
+                let bounds = Bounds { bytes: 0, entries: 0 };
+                let running = self.begin(File::open("/dev/null")?, Form::Nothing, bounds, folder);
+                running.and_then(Running::finish).map_err(io::Error::other)?;
+                remove(path)
+            }
+            (removed, _) => removed,
+        }
+    }
+
     fn cgroup(&self) -> io::Result<Option<Cgroup>> {
         if self.cgroups.is_empty() {
             return Ok(None);
@@ -170,7 +189,8 @@ impl Running {
 #[derive(Debug, Clone)]
 pub(crate) struct Temporary {
     path: PathBuf,
-    next: std::sync::Arc<AtomicU64>,
+    next: Arc<AtomicU64>,
+    unpacker: Arc<Unpacker>,
 }
 
 /// A new folder among what isn't whole yet; removed when it is dropped, whatever is in it.
@@ -178,11 +198,12 @@ pub(crate) struct Temporary {
 pub(crate) struct Folder {
     path: PathBuf,
     kept: bool,
+    unpacker: Arc<Unpacker>,
 }
 
 impl Temporary {
-    pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, next: std::sync::Arc::default() }
+    pub(crate) fn new(path: PathBuf, unpacker: Arc<Unpacker>) -> Self {
+        Self { path, next: Arc::default(), unpacker }
     }
 
     /// Where all of it lies.
@@ -204,7 +225,7 @@ impl Temporary {
     pub(crate) fn folder(&self) -> io::Result<Folder> {
         let path = self.path("folder");
         fs::DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Folder { path, kept: false })
+        Ok(Folder { path, kept: false, unpacker: Arc::clone(&self.unpacker) })
     }
 
     /// Takes something that is to go, so that it isn't found where it was any more; what is returned
@@ -213,7 +234,10 @@ impl Temporary {
         let taken = self.path("gone");
         match fs::rename(path, &taken) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            moved => moved.map(|()| Some(Folder { path: taken, kept: false })),
+            moved => {
+                moved?;
+                Ok(Some(Folder { path: taken, kept: false, unpacker: Arc::clone(&self.unpacker) }))
+            }
         }
     }
 }
@@ -235,15 +259,14 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if !self.kept
-            && let Err(error) = remove(&self.path)
+            && let Err(error) = self.unpacker.remove(&self.path)
         {
             tracing::warn!(error = %error, "a folder of an image is not removed, the next start tries again");
         }
     }
 }
 
-/// Removes a file or a folder with all that is in it, whatever an image made of it. Follows no link.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
+fn remove(path: &Path) -> io::Result<()> {
     let metadata = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         metadata => metadata?,

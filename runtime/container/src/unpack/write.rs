@@ -426,7 +426,7 @@ impl Writer {
     }
 
     fn owner(&self, entry: &Entry) -> Made<Option<(Uid, Gid)>> {
-        if self.form == Form::Files {
+        if self.form != Form::Layer {
             return Ok(None);
         }
         if entry.user >= USERS || entry.group >= USERS {
