@@ -131,4 +131,24 @@ mod tests {
         assert_eq!(made.unwrap_err(), rustix::io::Errno::OVERFLOW);
         assert_eq!(fs::metadata(&inner).unwrap().uid(), 1234);
     }
+
+    #[test]
+    fn a_detached_mount_shows_its_folder_and_nothing_above() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let home = tempfile::tempdir().unwrap();
+        fs::create_dir(home.path().join("folder")).unwrap();
+        fs::write(home.path().join("folder/file"), b"x").unwrap();
+        std::os::unix::fs::symlink("folder", home.path().join("link")).unwrap();
+        let mount = detached(&home.path().join("folder")).unwrap();
+        let names = |path: &str| {
+            let folder = openat(&mount, path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+            let entries = rustix::fs::Dir::read_from(folder).unwrap();
+            entries.filter(|entry| entry.as_ref().unwrap().file_name().to_bytes() == b"file").count()
+        };
+        assert_eq!((names("."), names("..")), (1, 1));
+        let link = detached(&home.path().join("link")).unwrap();
+        assert!(openat(link, "file", OFlags::RDONLY, Mode::empty()).is_err());
+    }
 }

@@ -362,4 +362,37 @@ mod tests {
         assert_eq!(worker.wait().unwrap(), ProcessEnd::Signalled(9));
         assert_eq!(read_all(&ours), "");
     }
+
+    #[test]
+    fn a_worker_is_root_of_users_that_are_not_the_hosts() {
+        let spawner = Spawner::start().unwrap();
+        let (ours, theirs) = socket::pair().unwrap();
+        let namespaces = Namespaces { kind: NamespaceKind::Unprivileged, host_network: false };
+        let command =
+            WorkerCommand { namespaces, ..shell("exec >&3; id -u; id -G; cat /proc/self/uid_map", vec![theirs]) };
+        let users = UserMap::of_this_host(1_900_065_536);
+        let mut worker = spawner.spawn_mapped(command, users).unwrap();
+        let told = read_all(&ours);
+        let told: Vec<Vec<&str>> = told.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(told[0], ["0"]);
+        let own = rustix::process::geteuid().as_raw().to_string();
+        match users {
+            UserMap::Range { first, count } => {
+                assert_eq!((told[1].as_slice(), count), (["0"].as_slice(), 65_536));
+                assert_eq!(told[2], ["0", &first.to_string(), "65536"]);
+            }
+            UserMap::Own => assert_eq!(told[2], ["0", &own, "1"]),
+            UserMap::Subordinate { users: (first, _), .. } => {
+                assert_eq!(told[2], ["0", &own, "1"]);
+                assert_eq!(told[3][..2], ["1", &first.to_string()]);
+            }
+        }
+        assert_eq!(worker.wait().unwrap(), ProcessEnd::Exited(0));
+        // It still dies with its spawner, which the kernel forgets when a process becomes somebody else.
+        let (_ours, theirs) = socket::pair().unwrap();
+        let endless = WorkerCommand { namespaces, ..shell("while :; do :; done", vec![theirs]) };
+        let mut endless = spawner.spawn_mapped(endless, users).unwrap();
+        drop(spawner);
+        assert_eq!(endless.wait().unwrap(), ProcessEnd::Signalled(9));
+    }
 }

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use wasmbatch_core::Digest;
 
 use super::error::OpenError;
-use super::unpacker::{Folder, Temporary, remove};
+use super::unpacker::{Folder, Temporary, Unpacker};
 use super::{Image, ImageConfig, Resolved};
 
 /// Most bytes of a row; a configuration may be in it.
@@ -149,7 +149,7 @@ impl Drop for Lease {
 
 impl Catalogue {
     /// Opens what is in a folder, making it if need be, and removes what isn't whole.
-    pub(crate) fn open(home: &Path) -> Result<Self, OpenError> {
+    pub(crate) fn open(home: &Path, unpacker: &Arc<Unpacker>) -> Result<Self, OpenError> {
         let at = |path: &Path| OpenError::io(path.display().to_string());
         let make = |path: PathBuf| {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(at(&path))?;
@@ -162,8 +162,8 @@ impl Catalogue {
             modules: make(home.join("modules"))?,
         };
         let tmp = make(home.join("tmp"))?;
-        clear(&tmp, now()).map_err(at(&tmp))?;
-        let temporary = Temporary::new(tmp);
+        clear(&tmp, now(), unpacker).map_err(at(&tmp))?;
+        let temporary = Temporary::new(tmp, Arc::clone(unpacker));
         let state = folders.read(&temporary).map_err(at(home))?;
         Ok(Self { folders, temporary, state: Mutex::new(state), placing: Mutex::default(), released: Arc::default() })
     }
@@ -243,6 +243,10 @@ impl Catalogue {
             NameRow { name: name.to_owned(), top: top.to_string(), image: image.to_string(), loaded, used_at: now() };
         let mut state = self.state();
         let before = state.names.get(name);
+        // What the owner loads meanwhile isn't replaced by what a registry has.
+        if !loaded && before.is_some_and(|before| before.loaded) {
+            return Ok(());
+        }
         let same = before.is_some_and(|before| NameRow { used_at: before.used_at, ..row.clone() } == *before);
         if !same || before.is_some_and(|before| row.used_at - before.used_at.min(row.used_at) > USE_STEP_MILLISECONDS) {
             write_row(&self.temporary, &self.folders.name_file(name), &row)?;
@@ -402,7 +406,7 @@ fn write_row(temporary: &Temporary, path: &Path, row: &impl Serialize) -> io::Re
 }
 
 /// Removes what an earlier process left half done, but for downloads that can be resumed.
-fn clear(tmp: &Path, now: u64) -> io::Result<()> {
+fn clear(tmp: &Path, now: u64, unpacker: &Arc<Unpacker>) -> io::Result<()> {
     let mut partials = Vec::new();
     for entry in fs::read_dir(tmp)? {
         let entry = entry?;
@@ -412,12 +416,12 @@ fn clear(tmp: &Path, now: u64) -> io::Result<()> {
         let partial = metadata.is_file() && entry.path().extension().is_some_and(|kind| kind == "part");
         match age {
             Some(age) if partial && age < PARTIAL_LIFE => partials.push((age, entry.path())),
-            _ => remove(&entry.path())?,
+            _ => unpacker.remove(&entry.path())?,
         }
     }
     partials.sort();
     for (_, path) in partials.into_iter().skip(MOST_PARTIALS) {
-        remove(&path)?;
+        fs::remove_file(&path)?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use wasmbatch_core::Digest;
 use wasmbatch_executor::ImageInfo;
 
 use super::catalogue::{Catalogue, Content, ImageRow, State, now};
-use super::unpacker::{Folder, remove};
+use super::unpacker::Folder;
 
 /// A module that was asked for so recently may be about to be opened.
 const FRESH_MILLISECONDS: u64 = 10 * 60_000;
@@ -146,7 +146,7 @@ impl Catalogue {
             }
             let age = entry.metadata().and_then(|file| file.modified()).ok().and_then(|at| at.elapsed().ok());
             if age.is_some_and(|age| age > ABANDONED) {
-                remove(&entry.path())?;
+                remove_file(&entry.path())?;
             }
         }
         Ok(())

@@ -15,7 +15,7 @@ use wasmbatch_jail::{AllowedFolders, OpenError};
 use super::catalogue::{Catalogue, Content, Pin};
 use super::error::PullError;
 use super::manifest::{self, Descriptor, MOST_CONFIG, MOST_MANIFEST, MOST_MODULE, Manifest, RawDescriptor};
-use super::pull::{Puller, check_layers, row, sha256, unpack_error};
+use super::pull::{Puller, put_together, row, sha256, unpack_error};
 use super::reference::Reference;
 use super::unpacker::{Bounds, UnpackError};
 use crate::unpack::wire::Form;
@@ -209,8 +209,10 @@ impl Archive<'_> {
             layers.push(found);
         }
         let digests: Vec<Digest> = layers.iter().map(|layer| layer.digest).collect();
-        check_layers(catalogue, &digests, &diff_ids, self.puller.options.most_image_bytes)?;
-        let content = Content::Image { config: config.into(), layers: digests.iter().map(Digest::to_string).collect() };
+        let limit = self.puller.options.most_image_bytes;
+        let (content, addition) =
+            put_together(catalogue, &digests, &diff_ids, limit, self.puller.unpacker.owner(), config)?;
+        pins.extend(addition);
         Ok((content, layers))
     }
 

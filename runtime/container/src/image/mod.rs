@@ -5,6 +5,7 @@ mod collect;
 mod download;
 mod error;
 mod flights;
+mod implied;
 mod load;
 mod manifest;
 mod options;
@@ -109,9 +110,9 @@ impl ImageStore {
     pub fn open(options: Options) -> Result<Self, OpenError> {
         let client = Client::new(&options)?;
         let home = options.data_dir.join("images");
-        let catalogue = Arc::new(Catalogue::open(&home)?);
         let unpacker = Unpacker::new(options.unpack_command.clone(), options.image_uid_base);
-        let unpacker = unpacker.map_err(OpenError::io("processes that unpack"))?;
+        let unpacker = Arc::new(unpacker.map_err(OpenError::io("processes that unpack"))?);
+        let catalogue = Arc::new(Catalogue::open(&home, &unpacker)?);
         let puller = Arc::new(Puller::new(catalogue, unpacker, client, options));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use wasmbatch_core::Digest;
 use wasmbatch_jail::Killer;
 
-use super::catalogue::{Catalogue, Content, LayerRow};
+use super::catalogue::{Catalogue, Content, LayerRow, Pin};
 use super::download::download;
 use super::error::PullError;
 use super::flights::Flights;
@@ -20,7 +20,7 @@ use super::options::Options;
 use super::reference::{Reference, Version};
 use super::registry::Client;
 use super::unpacker::{Bounds, Folder, Running, UnpackError, Unpacker};
-use super::{Image, Resolved};
+use super::{Image, ImageConfig, Resolved, implied};
 use crate::unpack::wire::{Form, Unpacked};
 
 /// Layers that one pull gets at a time.
@@ -32,7 +32,7 @@ const UNPACKED_AT_ONCE: usize = 2;
 #[derive(Debug)]
 pub(crate) struct Puller {
     pub(crate) catalogue: Arc<Catalogue>,
-    pub(crate) unpacker: Unpacker,
+    pub(crate) unpacker: Arc<Unpacker>,
     pub(crate) options: Options,
     client: Client,
     tags: Flights<Reference, Result<Top, PullError>>,
@@ -111,7 +111,7 @@ pub(crate) async fn collect(puller: Arc<Puller>) {
 }
 
 impl Puller {
-    pub(crate) fn new(catalogue: Arc<Catalogue>, unpacker: Unpacker, client: Client, options: Options) -> Self {
+    pub(crate) fn new(catalogue: Arc<Catalogue>, unpacker: Arc<Unpacker>, client: Client, options: Options) -> Self {
         Self {
             catalogue,
             unpacker,
@@ -263,10 +263,10 @@ impl Puller {
             }
             Manifest::Image { config, layers } => {
                 let pins: Vec<_> = layers.iter().map(|layer| self.catalogue.pin(&layer.digest)).collect();
-                let content = Arc::clone(&self).fetch_layers(&reference, &config, &layers).await?;
+                let (content, addition) = Arc::clone(&self).fetch_layers(&reference, &config, &layers).await?;
                 // The layers are kept by their image once it is there.
                 self.add(digest, content)?;
-                drop(pins);
+                drop((pins, addition));
                 self.hand_out(digest)
             }
         }
@@ -306,7 +306,7 @@ impl Puller {
         reference: &Reference,
         config: &Descriptor,
         layers: &[Descriptor],
-    ) -> Result<Content, PullError> {
+    ) -> Result<(Content, Option<Pin>), PullError> {
         let limit = self.options.most_image_bytes;
         for layer in layers {
             manifest::check_size(&format!("layer {}", layer.digest), layer.size, limit)?;
@@ -325,9 +325,9 @@ impl Puller {
         }
         drop(fetched);
         let digests: Vec<Digest> = layers.iter().map(|layer| layer.digest).collect();
-        check_layers(&self.catalogue, &digests, &diff_ids, limit)?;
-        let layers = digests.iter().map(Digest::to_string).collect();
-        Ok(Content::Image { config: config.into(), layers })
+        let (catalogue, owner) = (Arc::clone(&self.catalogue), self.unpacker.owner());
+        let put = blocking(move || Ok(put_together(&catalogue, &digests, &diff_ids, limit, owner, config)));
+        put.await.map_err(PullError::store("an image"))?
     }
 
     async fn fetch_config(&self, reference: &Reference, config: &Descriptor) -> Result<Vec<u8>, PullError> {
@@ -403,13 +403,26 @@ pub(crate) fn row(digest: &Digest, unpacked: Unpacked) -> LayerRow {
     LayerRow { digest: digest.to_string(), diff_id, bytes, entries, implied }
 }
 
-/// Holds layers against what their image's configuration says of them, and against the limit.
-pub(crate) fn check_layers(
-    catalogue: &Catalogue,
-    layers: &[Digest],
+/// An image of layers that are there, the lowest first. What it needs beside them is kept for as long
+/// as the pin. Blocks.
+pub(crate) fn put_together(
+    catalogue: &Arc<Catalogue>,
+    digests: &[Digest],
     diff_ids: &[Digest],
     limit: u64,
-) -> Result<(), PullError> {
+    owner: (u32, u32),
+    config: ImageConfig,
+) -> Result<(Content, Option<Pin>), PullError> {
+    check_layers(catalogue, digests, diff_ids, limit)?;
+    let mut layers: Vec<String> = digests.iter().map(Digest::to_string).collect();
+    let addition = implied::addition(catalogue, digests, owner)?;
+    let (digest, pin) = addition.unzip();
+    layers.extend(digest.map(|digest| digest.to_string()));
+    Ok((Content::Image { config: config.into(), layers }, pin))
+}
+
+/// Holds layers against what their image's configuration says of them, and against the limit.
+fn check_layers(catalogue: &Catalogue, layers: &[Digest], diff_ids: &[Digest], limit: u64) -> Result<(), PullError> {
     let mut bytes = 0_u64;
     for (layer, diff_id) in layers.iter().zip(diff_ids) {
         let row = catalogue.layer(layer).ok_or_else(|| PullError::Store(format!("layer {layer} is gone")))?;

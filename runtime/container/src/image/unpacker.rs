@@ -7,6 +7,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, lchown};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasmbatch_jail::{
@@ -45,7 +46,7 @@ pub(crate) struct Bounds {
 pub(crate) struct Running {
     process: WorkerProcess,
     socket: OwnedFd,
-    _cgroup: Option<Cgroup>,
+    cgroup: Option<Cgroup>,
     folder: Folder,
 }
 
@@ -70,6 +71,16 @@ impl Unpacker {
             users: UserMap::of_this_host(image_uid_base),
             impossible: no_namespaces,
         })
+    }
+
+    /// The user and group of this host that are root in images.
+    pub(crate) fn owner(&self) -> (u32, u32) {
+        match self.users {
+            UserMap::Range { first, .. } => (first, first),
+            UserMap::Own | UserMap::Subordinate { .. } => {
+                (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+            }
+        }
     }
 
     /// Begins to unpack an archive into a new folder.
@@ -107,10 +118,28 @@ impl Unpacker {
         let process = self.spawner.spawn_mapped(command, self.users)?;
         let orders =
             Orders { form, target, most_bytes: bounds.bytes, most_entries: bounds.entries, users: self.users.count() };
-        let running = Running { process, socket: ours, _cgroup: cgroup, folder };
+        let running = Running { process, socket: ours, cgroup, folder };
         // A process that is gone already says why when it is waited for.
         let _ = wire::send(running.socket.as_fd(), &orders);
         Ok(running)
+    }
+
+    /// Removes a file or a folder with all that is in it, whatever an image made of it. Follows no link.
+    ///
+    /// # Errors
+    /// Something stays.
+    pub(crate) fn remove(self: &Arc<Self>, path: &Path) -> io::Result<()> {
+        match (remove(path), self.users) {
+            // Users that were set aside for this one own what it can't remove by itself.
+            (Err(error), UserMap::Subordinate { .. }) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let folder = Folder { path: path.to_owned(), kept: true, unpacker: Arc::clone(self) };
+                let bounds = Bounds { bytes: 0, entries: 0 };
+                let running = self.begin(File::open("/dev/null")?, Form::Nothing, bounds, folder);
+                running.and_then(Running::finish).map_err(io::Error::other)?;
+                remove(path)
+            }
+            (removed, _) => removed,
+        }
     }
 
     fn cgroup(&self) -> io::Result<Option<Cgroup>> {
@@ -148,7 +177,7 @@ impl Running {
     }
 
     fn died(&self, end: ProcessEnd) -> UnpackError {
-        if self._cgroup.as_ref().is_some_and(|cgroup| cgroup.memory_kills() > 0) {
+        if self.cgroup.as_ref().is_some_and(|cgroup| cgroup.memory_kills() > 0) {
             return UnpackError::Refused("it takes more memory than unpacking may".to_owned());
         }
         let said = self.process.stderr_text();
@@ -161,7 +190,8 @@ impl Running {
 #[derive(Debug, Clone)]
 pub(crate) struct Temporary {
     path: PathBuf,
-    next: std::sync::Arc<AtomicU64>,
+    next: Arc<AtomicU64>,
+    unpacker: Arc<Unpacker>,
 }
 
 /// A new folder among what isn't whole yet; removed when it is dropped, whatever is in it.
@@ -169,11 +199,12 @@ pub(crate) struct Temporary {
 pub(crate) struct Folder {
     path: PathBuf,
     kept: bool,
+    unpacker: Arc<Unpacker>,
 }
 
 impl Temporary {
-    pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, next: std::sync::Arc::default() }
+    pub(crate) fn new(path: PathBuf, unpacker: Arc<Unpacker>) -> Self {
+        Self { path, next: Arc::default(), unpacker }
     }
 
     /// Where all of it lies.
@@ -197,7 +228,7 @@ impl Temporary {
         // What a root folder has that no entry of its layer describes; nobody else gets as far as here.
         fs::DirBuilder::new().mode(0o755).create(&path)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
-        Ok(Folder { path, kept: false })
+        Ok(Folder { path, kept: false, unpacker: Arc::clone(&self.unpacker) })
     }
 
     /// Takes something that is to go, so that it isn't found where it was any more; what is returned
@@ -206,7 +237,10 @@ impl Temporary {
         let taken = self.path("gone");
         match fs::rename(path, &taken) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            moved => moved.map(|()| Some(Folder { path: taken, kept: false })),
+            moved => {
+                moved?;
+                Ok(Some(Folder { path: taken, kept: false, unpacker: Arc::clone(&self.unpacker) }))
+            }
         }
     }
 }
@@ -228,15 +262,14 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if !self.kept
-            && let Err(error) = remove(&self.path)
+            && let Err(error) = self.unpacker.remove(&self.path)
         {
             tracing::warn!(error = %error, "a folder of an image is not removed, the next start tries again");
         }
     }
 }
 
-/// Removes a file or a folder with all that is in it, whatever an image made of it. Follows no link.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
+fn remove(path: &Path) -> io::Result<()> {
     let metadata = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         metadata => metadata?,

@@ -12,12 +12,12 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
-use wasmbatch_jail::inherited;
 use wasmbatch_jail::unpacker::{self, Target};
+use wasmbatch_jail::{inherited, scratch};
 
 use source::Source;
 use tar::{Kind, Tar};
-use wire::{Orders, Report, Unpacked};
+use wire::{Form, Orders, Report, Unpacked};
 use write::Writer;
 
 /// Room beyond the decompressed bytes, for files with holes.
@@ -45,8 +45,11 @@ fn serve() -> io::Result<()> {
         None => Target::Mount(inherited::claim(wire::TARGET)?),
     };
     let folder = unpacker::enclose(target, orders.most_bytes.saturating_add(HOLES))?;
-    let writer = Writer::new(folder, &orders);
-    let report = match unpack(archive, &orders, writer) {
+    let done = match orders.form {
+        Form::Nothing => scratch::empty(&folder).map(|()| Unpacked::default()).map_err(|error| error.to_string()),
+        Form::Layer | Form::Files => unpack(archive, &orders, Writer::new(folder, &orders)?),
+    };
+    let report = match done {
         Ok(unpacked) => Report::Unpacked(unpacked),
         Err(refusal) => Report::Refused(refusal),
     };

@@ -37,6 +37,8 @@ pub(crate) enum Form {
     Layer,
     /// Files that only the store reads.
     Files,
+    /// None: what is in the folder shall go. Only who can make owners can remove what they own.
+    Nothing,
 }
 
 /// How it went.
@@ -47,7 +49,7 @@ pub(crate) enum Report {
 }
 
 /// What was unpacked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Unpacked {
     /// SHA-256 of the archive, decompressed.
     pub(crate) hash: [u8; 32],

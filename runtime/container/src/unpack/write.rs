@@ -31,6 +31,8 @@ const MOST_IMPLIED_PATH: usize = 512;
 const USERS: u64 = 65_536;
 /// The bits of a mode that are kept: nothing here gives the rights of another.
 const MODE: u32 = 0o1777;
+/// The mode of folders that no entry describes.
+const IMPLIED_MODE: u32 = 0o755;
 const WHITEOUT: &[u8] = b".wh.";
 const WHITEOUT_META: &[u8] = b".wh..wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
@@ -75,18 +77,26 @@ struct Place<'p> {
 }
 
 impl Writer {
-    pub(super) fn new(root: OwnedFd, orders: &Orders) -> Self {
-        Self {
+    /// # Errors
+    /// The folder isn't this process's own.
+    pub(super) fn new(root: OwnedFd, orders: &Orders) -> io::Result<Self> {
+        let mut implied = BTreeSet::new();
+        if orders.form == Form::Layer {
+            fchmod(&root, Mode::from_raw_mode(IMPLIED_MODE))?;
+            // The root is a folder like others, and few archives say what it is like.
+            implied.insert(Vec::new());
+        }
+        Ok(Self {
             root,
             form: orders.form,
             users: u64::from(orders.users),
             bytes: 0,
             entries: 0,
             most_entries: orders.most_entries,
-            implied: BTreeSet::new(),
+            implied,
             times: Vec::new(),
             times_bytes: 0,
-        }
+        })
     }
 
     /// Makes a regular file, or what its name says of other files.
@@ -149,6 +159,7 @@ impl Writer {
         let parts = parts(&entry.path)?;
         if parts.is_empty() {
             let root = openat(&self.root, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+            self.implied.remove(b"".as_slice());
             return self.own(root.as_fd(), entry);
         }
         let place = self.place(&parts)?;
@@ -372,7 +383,7 @@ impl Writer {
         self.count()?;
         if self.form == Form::Layer {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            fchmod(openat(parent, name, flags, Mode::empty())?, Mode::from_raw_mode(0o755))?;
+            fchmod(openat(parent, name, flags, Mode::empty())?, Mode::from_raw_mode(IMPLIED_MODE))?;
             if self.implied.len() < MOST_IMPLIED && path.len() <= MOST_IMPLIED_PATH {
                 self.implied.insert(path.to_vec());
             }
@@ -415,7 +426,7 @@ impl Writer {
     }
 
     fn owner(&self, entry: &Entry) -> Made<Option<(Uid, Gid)>> {
-        if self.form == Form::Files {
+        if self.form != Form::Layer {
             return Ok(None);
         }
         if entry.user >= USERS || entry.group >= USERS {

@@ -80,11 +80,6 @@ impl Tar {
         self
     }
 
-    /// The bytes as they are, without an end.
-    pub(crate) fn unfinished(self) -> Vec<u8> {
-        self.0
-    }
-
     pub(crate) fn finish(mut self) -> Vec<u8> {
         self.0.resize(self.0.len() + 1024, 0);
         self.0

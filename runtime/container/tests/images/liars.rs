@@ -100,7 +100,7 @@ fn no_more_is_read_than_was_promised() {
     assert_eq!(node.names("tmp"), [""; 0]);
     // It ends too early, each time.
     registry.behave(move |request, mut reply| {
-        if is_layer(&request.path, &layer) && request.headers.get("range").is_none() {
+        if is_layer(&request.path, &layer) && !request.headers.contains_key("range") {
             reply.body.truncate(100);
             reply.length = Some(None);
         } else if is_layer(&request.path, &layer) {
@@ -237,7 +237,7 @@ fn redirections_are_followed_without_credentials() {
     });
     let stored = one().0;
     store.behave(move |request, _| {
-        assert!(request.headers.get("authorization").is_none());
+        assert!(!request.headers.contains_key("authorization"));
         stored.usual(request.path.split('?').next().unwrap())
     });
     let keys = tempfile::NamedTempFile::new().unwrap();

@@ -243,7 +243,10 @@ fn hostile_archives_are_refused() {
         .iter()
         .fold(Tar::new(), |tar, blob| tar.file(&format!("blobs/sha256/{}", blob.hex()), &registry.bytes(blob)));
     let changed = changed.file(&format!("blobs/sha256/{}", blobs[0].hex()), b"{}");
-    let said = rejected(&node, &changed.file("index.json", index(&[entry.clone()]).to_string().as_bytes()).finish());
+    let said = rejected(
+        &node,
+        &changed.file("index.json", index(std::slice::from_ref(&entry)).to_string().as_bytes()).finish(),
+    );
     assert!(said.contains("has another digest"), "{said}");
     let named = |entry: &Value, name: &str| {
         let mut entry = entry.clone();

@@ -6,12 +6,14 @@
 
 mod archive;
 mod attacks;
+mod encrypted;
 mod liars;
 mod loading;
 mod node;
 mod pulls;
 mod registry;
 mod sharing;
+mod stacking;
 
 type Test = (&'static str, fn());
 
@@ -27,7 +29,9 @@ fn main() -> std::process::ExitCode {
         (false, true) => filters.iter().any(|filter| *filter == name),
         (false, false) => filters.iter().any(|filter| name.contains(filter.as_str())),
     };
-    let tests = [pulls::TESTS, attacks::TESTS, liars::TESTS, sharing::TESTS, loading::TESTS].concat();
+    let tests =
+        [pulls::TESTS, attacks::TESTS, liars::TESTS, sharing::TESTS, loading::TESTS, encrypted::TESTS, stacking::TESTS]
+            .concat();
     let ignored: [&[Test]; 0] = [];
     // What takes long or only measures runs where it is asked for.
     let chosen = match (has("--ignored"), has("--include-ignored")) {

@@ -82,6 +82,16 @@ impl Node {
         assert!(self.names("layers").is_empty());
     }
 
+    /// Who of this host owns what an image's user does.
+    pub(crate) fn host_user(&self, user: u32) -> u32 {
+        let own = rustix::process::geteuid();
+        match (own.is_root(), set_aside()) {
+            (true, _) => self.options.image_uid_base + user,
+            (false, Some(first)) if user > 0 => first + user - 1,
+            (false, _) => own.as_raw(),
+        }
+    }
+
     pub(crate) fn images(&self) -> PathBuf {
         self.home.path().join("images")
     }
@@ -90,6 +100,22 @@ impl Node {
     pub(crate) fn names(&self, folder: &str) -> Vec<String> {
         names(&self.images().join(folder))
     }
+}
+
+/// The first user that this host sets aside for this one.
+fn set_aside() -> Option<u32> {
+    let own = rustix::process::geteuid().as_raw().to_string();
+    let text = std::fs::read_to_string("/etc/subuid").ok()?;
+    text.lines().find_map(|line| line.strip_prefix(&own)?.split(':').nth(1)?.parse().ok())
+}
+
+/// Whether this process may mount; says so where it can't, so that nobody takes it for shown.
+pub(crate) fn may_mount(test: &str) -> bool {
+    let may = rustix::process::geteuid().is_root();
+    if !may {
+        eprintln!("not shown to an ordinary user: {test}");
+    }
+    may
 }
 
 pub(crate) fn names(folder: &Path) -> Vec<String> {

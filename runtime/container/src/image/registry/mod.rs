@@ -162,7 +162,7 @@ impl Client {
         }
         self.passes.forget(registry, repository);
         let challenges = answer.headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|header| header.to_str().ok());
-        let Some(challenge) = challenges.filter_map(auth::challenge).last() else { return Ok(answer) };
+        let Some(challenge) = challenges.filter_map(auth::challenge).next_back() else { return Ok(answer) };
         let Some((pass, life)) = self.pass(reference, challenge).await? else { return Ok(answer) };
         self.passes.put(registry, repository, &pass, life);
         authorize(&mut question, &pass);
