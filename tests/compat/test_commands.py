@@ -137,7 +137,8 @@ def test_cancel_and_terminate_with_a_reason(node, lab):
 
 
 def test_modules_are_pushed_listed_and_deleted(node, lab):
-    name = f"{unique('typed')}:v1"
+    # Once deleted it is an image's name, whose registry is not there.
+    name = f"localhost/{unique('typed')}:v1"
     pushed = json.loads(node.run("modules", "push", name, PREBUILT / "hello.wasm", "--json").stdout)
     assert pushed["name"] == name
     assert pushed["size"] == (PREBUILT / "hello.wasm").stat().st_size

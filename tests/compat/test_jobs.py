@@ -85,10 +85,10 @@ def test_the_variables_of_batch_are_described_too(lab):
 
 
 def test_an_image_may_name_its_tag_or_its_digest(lab, node):
-    module = node.push("tagged:v2", guest("hello"))
-    assert lab.lines(lab.run("tagged:v2")) == ["hello from wasmbatch"]
+    module = node.push("localhost/tagged:v2", guest("hello"))
+    assert lab.lines(lab.run("localhost/tagged:v2")) == ["hello from wasmbatch"]
     assert lab.lines(lab.run(module["digest"])) == ["hello from wasmbatch"]
-    failed = lab.run("tagged", wanted="FAILED")
+    failed = lab.run("localhost/tagged", wanted="FAILED")
     assert "CannotPullContainerError" in failed["container"]["reason"]
 
 
@@ -208,7 +208,7 @@ def test_an_unknown_member_never_leaves_the_client(batch):
 
 
 def test_an_image_that_nobody_uploaded_fails_the_attempt(lab):
-    job = lab.run("no-such-module:v9", wanted="FAILED")
+    job = lab.run("localhost/no-such-image:v9", wanted="FAILED")
     assert job["statusReason"] == "Task failed to start"
     assert job["container"]["reason"].startswith("CannotPullContainerError")
     assert "exitCode" not in job["container"]

@@ -52,7 +52,7 @@ def test_the_first_entry_that_matches_decides(lab, code, entries, wanted):
 
 def test_on_reason_sees_a_trap_and_what_no_image_says(lab, node):
     node.push("traps", wasm.TRAPS)
-    traps, unknown = lab.define("traps"), lab.define("no-such-module:v9")
+    traps, unknown = lab.define("traps"), lab.define("localhost/no-such-image:v9")
     assert attempts_of(lab, traps, 3, on(EXIT, onReason="WasmTrap*")) == 1
     assert attempts_of(lab, traps, 2, on(EXIT, onReason="CannotPull*")) == 2
     assert attempts_of(lab, unknown, 3, on(EXIT, onReason="CannotPullContainerError*")) == 1

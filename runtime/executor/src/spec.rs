@@ -514,12 +514,13 @@ mod tests {
             (ContainerSettings { privileged: true, ..default() }, "privileged is"),
             (ContainerSettings { devices: vec![device], ..default() }, "linuxParameters.devices are"),
             (ContainerSettings { tmpfs: vec![tmpfs], ..default() }, "linuxParameters.tmpfs is"),
+            (ContainerSettings { gpus: 1, ..default() }, "a GPU for WebAssembly is"),
             (ContainerSettings { pod: true, privileged: true, ..default() }, "securityContext.privileged is"),
             (ContainerSettings { pod: true, user: user.clone(), ..default() }, "securityContext.runAsUser is"),
         ] {
             assert_eq!(settings.needs_of_a_module(), Some(format!("{expected} not available on this node")));
         }
-        let harmless = ContainerSettings { user, init_process: true, swappiness: Some(1), gpus: 1, ..default() };
+        let harmless = ContainerSettings { user, init_process: true, swappiness: Some(1), ..default() };
         assert_eq!(harmless.needs_of_a_module(), None);
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ use wasmbatch_core::definition::{
 use wasmbatch_core::job::JobStatus;
 use wasmbatch_core::*;
 use wasmbatch_executor::{
-    AttemptSink, AttemptSpec, Executor, ModuleKind, MountSource, NetworkAccess, OutputStream, PrepareError, Prepared,
-    Program,
+    Adopted, AttemptSink, AttemptSpec, Executor, ModuleKind, MountSource, NetworkAccess, OutputStream, PrepareError,
+    Prepared, Program, Survivor,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -39,6 +39,11 @@ struct FakeExecutor {
     state: Mutex<BTreeMap<AttemptId, AttemptSpec>>,
     stopped: Mutex<Vec<AttemptId>>,
     changed: Condvar,
+    /// What an earlier process left.
+    survivors: Vec<Survivor>,
+    adopted: Mutex<Vec<Adopted>>,
+    /// Set, its attempts go on when it ends.
+    outlived: AtomicBool,
 }
 
 impl FakeExecutor {
@@ -66,14 +71,32 @@ impl Executor for FakeExecutor {
 
     fn stop(&self, attempt: AttemptId) {
         self.stopped.lock().unwrap().push(attempt);
-        self.end(attempt, Ending::Stopped);
+        if !self.outlived.load(Ordering::SeqCst) {
+            self.end(attempt, Ending::Stopped);
+        }
     }
 
     fn prepare(&self, _digest: Digest) -> Result<Prepared, PrepareError> {
         Ok(Prepared { kind: ModuleKind::Module, compiled_bytes: 1, compile_duration: None })
     }
 
+    fn survivors(&self) -> Vec<Survivor> {
+        self.survivors.clone()
+    }
+
+    fn adopt(&self, survivors: Vec<Adopted>) {
+        assert!(self.state.lock().unwrap().is_empty(), "survivors are taken over before anything starts");
+        self.adopted.lock().unwrap().extend(survivors);
+    }
+
+    fn surviving(&self) -> usize {
+        if self.outlived.load(Ordering::SeqCst) { self.state.lock().unwrap().len() } else { 0 }
+    }
+
     fn shutdown(&self) {
+        if self.outlived.load(Ordering::SeqCst) {
+            return;
+        }
         let left: Vec<AttemptId> = self.state.lock().unwrap().keys().copied().collect();
         for attempt in left {
             self.end(attempt, Ending::Lost);
@@ -90,6 +113,10 @@ struct Bench {
 
 impl Bench {
     fn start(folder: &Path) -> Self {
+        Self::start_with(folder, Vec::new())
+    }
+
+    fn start_with(folder: &Path, survivors: Vec<Survivor>) -> Self {
         let clock = Arc::new(TestClock(AtomicI64::new(1_000_000)));
         let mut executor = None;
         let options = Options {
@@ -102,7 +129,8 @@ impl Bench {
         };
         let controller = Controller::start(options, Arc::clone(&clock) as Arc<dyn Clock>, |sink| {
             let (state, stopped, changed) = (Mutex::default(), Mutex::default(), Condvar::new());
-            let made = Arc::new(FakeExecutor { sink, state, stopped, changed });
+            let (adopted, outlived) = (Mutex::default(), AtomicBool::new(false));
+            let made = Arc::new(FakeExecutor { sink, state, stopped, changed, survivors, adopted, outlived });
             executor = Some(Arc::clone(&made));
             Ok(made)
         })
@@ -252,20 +280,25 @@ async fn what_this_node_cannot_give_fails_the_attempt_in_starting() {
         needs: vec![Need { what: "secrets are not available on this node".to_owned() }],
         ..container("hello:1")
     };
-    let no_module = container("registry.example/else:9");
-    for (properties, begins) in [
-        (secret, "ResourceInitializationError: secrets are not available"),
-        (no_module, "CannotPullContainerError: no module of this name"),
-    ] {
-        bench.register(properties).await;
-        let job = bench.submit().await;
-        let progress = bench.comes_to(job, JobStatus::Failed).await;
-        assert_eq!(progress.status_reason.as_deref(), Some("Task failed to start"));
-        let reason = progress.attempts[0].reason.clone().unwrap();
-        assert!(reason.starts_with(begins), "{reason}");
-        assert_eq!((progress.attempts[0].exit_code, progress.attempts[0].started_at), (None, None));
-    }
+    bench.register(secret).await;
+    let job = bench.submit().await;
+    let progress = bench.comes_to(job, JobStatus::Failed).await;
+    assert_eq!(progress.status_reason.as_deref(), Some("Task failed to start"));
+    let reason = progress.attempts[0].reason.clone().unwrap();
+    assert!(reason.starts_with("ResourceInitializationError: secrets are not available"), "{reason}");
+    assert_eq!((progress.attempts[0].exit_code, progress.attempts[0].started_at), (None, None));
     bench.controller.shutdown(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn what_is_no_module_is_handed_on_as_an_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = Bench::start(folder.path());
+    bench.register(container("registry.example/else:9")).await;
+    bench.submit().await;
+    let reference = "registry.example/else:9".to_owned();
+    assert_eq!(bench.executor.started().program, Program::Image { reference });
+    bench.controller.shutdown(Duration::ZERO).await;
 }
 
 #[tokio::test]
@@ -321,6 +354,63 @@ async fn an_attempt_the_node_goes_down_under_is_run_again_by_the_next_life() {
     let spec = bench.executor.started();
     assert_eq!(spec.attempt.job, waiting);
     bench.controller.shutdown(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn an_attempt_that_outlives_the_node_goes_on_with_its_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = Bench::start(folder.path());
+    bench.upload("hello:1").await;
+    bench.register(container("hello:1")).await;
+    let job = bench.submit().await;
+    let attempt = bench.executor.started().attempt;
+    bench.executor.begin(attempt);
+    bench.comes_to(job, JobStatus::Running).await;
+    bench.executor.sink.output(attempt, OutputStream::Stdout, b"one\ntwo\nthr");
+    bench.executor.outlived.store(true, Ordering::SeqCst);
+    let Bench { controller, handle, .. } = bench;
+    drop(handle);
+    // There is nothing to wait for.
+    tokio::time::timeout(PATIENCE / 2, controller.shutdown(PATIENCE)).await.expect("it ends at once");
+
+    let survivor = Survivor { attempt, started_at: Some(1_000_000) };
+    let stranger = AttemptId { number: 7, ..attempt };
+    let strange = Survivor { attempt: stranger, started_at: None };
+    let bench = Bench::start_with(folder.path(), vec![survivor, strange]);
+    assert_eq!(*bench.executor.adopted.lock().unwrap(), [Adopted { attempt, lines: 2 }]);
+    assert!(bench.executor.stopped.lock().unwrap().is_empty());
+    bench.executor.begin(attempt);
+    bench.executor.sink.output(attempt, OutputStream::Stdout, b"three\n");
+    bench.executor.end(attempt, Ending::Exited { exit_code: 0, reason: None });
+    let progress = bench.comes_to(job, JobStatus::Succeeded).await;
+    assert_eq!((progress.attempts.len(), progress.interruptions), (1, 0));
+    assert_eq!(bench.log(job), ["one", "two", "three"]);
+    bench.controller.shutdown(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn what_was_told_to_end_is_told_again_by_the_next_life() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench = Bench::start(folder.path());
+    bench.upload("hello:1").await;
+    bench.register(container("hello:1")).await;
+    let job = bench.submit().await;
+    let attempt = bench.executor.started().attempt;
+    bench.executor.begin(attempt);
+    bench.comes_to(job, JobStatus::Running).await;
+    // Nobody hears the first word.
+    bench.executor.outlived.store(true, Ordering::SeqCst);
+    bench.handle.execute(Command::TerminateJob { job, reason: "enough".to_owned() }).await.unwrap();
+    let Bench { controller, handle, .. } = bench;
+    drop(handle);
+    controller.shutdown(PATIENCE).await;
+
+    let survivor = Survivor { attempt, started_at: Some(1_000_000) };
+    let bench = Bench::start_with(folder.path(), vec![survivor]);
+    assert_eq!(*bench.executor.stopped.lock().unwrap(), [attempt]);
+    let progress = bench.comes_to(job, JobStatus::Failed).await;
+    assert_eq!((progress.status_reason.as_deref(), progress.attempts.len()), (Some("enough"), 1));
+    bench.controller.shutdown(PATIENCE).await;
 }
 
 #[tokio::test]
