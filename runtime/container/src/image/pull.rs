@@ -380,7 +380,8 @@ impl Puller {
     }
 
     pub(crate) fn begin(&self, archive: File, form: Form) -> Result<Running, UnpackError> {
-        let bounds = Bounds { bytes: self.options.most_image_bytes, entries: self.options.most_layer_entries };
+        let Options { most_image_bytes: bytes, most_layer_entries: entries, pull_timeout: time, .. } = self.options;
+        let bounds = Bounds { time, bytes, entries };
         self.unpacker.begin(archive, form, bounds, self.catalogue.temporary.folder()?)
     }
 }
