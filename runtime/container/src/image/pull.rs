@@ -98,15 +98,18 @@ impl Drop for NotifyOnDrop {
 
 /// Collects whenever something may have become superfluous, for as long as the store is there.
 pub(crate) async fn collect(puller: Arc<Puller>) {
+    // At first only what is of no use to anybody: containers that outlived the last process are still
+    // to lease their images.
+    let mut most = u64::MAX;
     loop {
         let catalogue = Arc::clone(&puller.catalogue);
-        let most = puller.options.most_store_bytes;
         if let Err(error) = blocking(move || catalogue.collect(most)).await {
             tracing::warn!(error = %error, "images that nobody needs are not removed");
         }
         let released = puller.catalogue.released.notified();
         // Being told isn't everything: partial downloads grow old by themselves.
         let _ = tokio::time::timeout(COLLECT_EVERY, released).await;
+        most = puller.options.most_store_bytes;
     }
 }
 

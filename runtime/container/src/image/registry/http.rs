@@ -229,21 +229,20 @@ fn host_of(uri: &Uri) -> String {
 
 /// An address as another one has it.
 fn join(from: &Uri, location: &str) -> Option<Uri> {
-    if let Ok(uri) = location.parse::<Uri>()
-        && uri.scheme().is_some()
-    {
-        // What stands before an `@` would be credentials, and of somebody else's choice.
-        return uri.authority().filter(|authority| !authority.as_str().contains('@')).is_some().then_some(uri);
-    }
-    let path = if let Some(rest) = location.strip_prefix("//") {
-        return format!("{}://{rest}", from.scheme_str()?).parse().ok();
-    } else if location.starts_with('/') {
+    let scheme = from.scheme_str()?;
+    let whole = if location.split(['/', '?']).next().is_some_and(|first| first.contains(':')) {
         location.to_owned()
+    } else if location.starts_with("//") {
+        format!("{scheme}:{location}")
+    } else if location.starts_with('/') {
+        format!("{scheme}://{}{location}", from.authority()?)
     } else {
         let folder = from.path().rsplit_once('/').map_or("", |(folder, _)| folder);
-        format!("{folder}/{location}")
+        format!("{scheme}://{}{folder}/{location}", from.authority()?)
     };
-    format!("{}://{}{path}", from.scheme_str()?, from.authority()?).parse().ok()
+    let uri: Uri = whole.parse().ok()?;
+    // What stands before an `@` would be credentials, and of somebody else's choice.
+    uri.authority().filter(|authority| !authority.as_str().contains('@')).is_some().then_some(uri)
 }
 
 /// An error with what caused it.
@@ -271,7 +270,11 @@ mod tests {
             ("p", Some("https://h:1/v2/a/blobs/p")),
             ("//other/p", Some("https://other/p")),
             ("https://user:secret@other/p", None),
+            ("//user@other/p", None),
+            ("/p?next=https://x", Some("https://h:1/p?next=https://x")),
             ("https://", None),
+            ("file:///etc/passwd", None),
+            ("mailto:x", None),
         ] {
             assert_eq!(join(&from, location).map(|uri| uri.to_string()), meant.map(str::to_owned), "{location}");
         }
