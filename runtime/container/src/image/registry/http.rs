@@ -242,7 +242,8 @@ fn join(from: &Uri, location: &str) -> Option<Uri> {
     };
     let uri: Uri = whole.parse().ok()?;
     // What stands before an `@` would be credentials, and of somebody else's choice.
-    uri.authority().filter(|authority| !authority.as_str().contains('@')).is_some().then_some(uri)
+    let plain = uri.scheme().is_some() && !uri.authority()?.as_str().contains('@');
+    plain.then_some(uri)
 }
 
 /// An error with what caused it.
