@@ -194,6 +194,9 @@ impl Archive<'_> {
         if diff_ids.len() != paths.len() {
             return Err(unsupported(format!("the image has {} layers and {} diff_ids", paths.len(), diff_ids.len())));
         }
+        if paths.is_empty() {
+            return Err(unsupported("the image has no layers"));
+        }
         let catalogue = &self.puller.catalogue;
         let mut layers = Vec::new();
         for (path, expected) in paths {

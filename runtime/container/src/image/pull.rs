@@ -87,6 +87,16 @@ impl Drop for KillOnDrop {
     }
 }
 
+/// Removes a file that is of no use to anybody else.
+struct RemoveOnDrop(std::path::PathBuf);
+
+impl Drop for RemoveOnDrop {
+    fn drop(&mut self) {
+        // It may never have come to be; and else the next start removes it.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 /// Has the collector look once a pull has ended, also by being given up.
 struct NotifyOnDrop(Arc<tokio::sync::Notify>);
 
@@ -311,6 +321,9 @@ impl Puller {
         layers: &[Descriptor],
     ) -> Result<(Content, Option<Pin>), PullError> {
         let limit = self.options.most_image_bytes;
+        if layers.is_empty() {
+            return Err(PullError::Unsupported("the image has no layers".to_owned()));
+        }
         for layer in layers {
             manifest::check_size(&format!("layer {}", layer.digest), layer.size, limit)?;
         }
@@ -334,12 +347,10 @@ impl Puller {
     }
 
     async fn fetch_config(&self, reference: &Reference, config: &Descriptor) -> Result<Vec<u8>, PullError> {
-        let partial = self.catalogue.temporary.path("config");
-        let path = download(&self.client, reference, config, partial.clone(), self.options.retry_delay).await;
-        let text = path.and_then(|path| std::fs::read(path).map_err(PullError::store("a configuration")));
         // It is small: a later try gets it anew.
-        let _ = std::fs::remove_file(partial);
-        text
+        let file = RemoveOnDrop(self.catalogue.temporary.path("config"));
+        let path = download(&self.client, reference, config, file.0.clone(), self.options.retry_delay).await?;
+        std::fs::read(path).map_err(PullError::store("a configuration"))
     }
 
     /// Fetches and unpacks a layer, or waits for who does.

@@ -21,6 +21,8 @@ use tokio_rustls::TlsConnector;
 
 /// Redirections that are followed.
 const MOST_REDIRECTIONS: usize = 5;
+/// Connections that one question is worth where they break.
+const MOST_CONNECTIONS: u32 = 3;
 const AGENT: &str = concat!("wasmbatch/", env!("CARGO_PKG_VERSION"));
 
 /// Why there is no answer: never a text with credentials or a whole address, which may have some.
@@ -99,7 +101,7 @@ impl Http {
     /// Asks, and follows redirections; what is secret in the question goes to the first host only.
     pub(super) async fn ask(&self, mut question: Question) -> Result<Answer, HttpError> {
         for _ in 0..=MOST_REDIRECTIONS {
-            let answer = self.ask_once(&question).await?;
+            let answer = self.ask_patiently(&question).await?;
             let asked = matches!(question.method, Method::GET | Method::HEAD);
             if !answer.status.is_redirection() || answer.status == StatusCode::NOT_MODIFIED || !asked {
                 return Ok(answer);
@@ -120,6 +122,17 @@ impl Http {
         Err(HttpError::Redirected { host: host_of(&question.uri), reason: "too often" })
     }
 
+    /// Asks again where a connection broke before there was an answer.
+    async fn ask_patiently(&self, question: &Question) -> Result<Answer, HttpError> {
+        for _ in 1..MOST_CONNECTIONS {
+            match self.ask_once(question).await {
+                Err(HttpError::Broken(_)) => {}
+                answer => return answer,
+            }
+        }
+        self.ask_once(question).await
+    }
+
     async fn ask_once(&self, question: &Question) -> Result<Answer, HttpError> {
         let host = host_of(&question.uri);
         let unreachable = |reason: String| HttpError::Unreachable { host: host.clone(), reason };
@@ -135,7 +148,8 @@ impl Http {
         });
         let request = request_of(question).map_err(|error| unreachable(error.to_string()))?;
         let answer = timeout(self.stall, sender.send_request(request)).await.map_err(|_| silent())?;
-        let (parts, body) = answer.map_err(|error| unreachable(chain(&error)))?.into_parts();
+        let broken = |error: hyper::Error| HttpError::Broken(format!("the connection broke: {}", chain(&error)));
+        let (parts, body) = answer.map_err(broken)?.into_parts();
         // The connection ends after this answer, which it wouldn't while somebody could ask again.
         drop(sender);
         let (status, headers) = (parts.status, parts.headers);
