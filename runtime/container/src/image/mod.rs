@@ -145,6 +145,11 @@ impl ImageStore {
         Ticket(task.abort_handle())
     }
 
+    /// Where the bytes of a module are that a reference turned out to be.
+    pub fn module_path(&self, module: &Digest) -> PathBuf {
+        self.puller.catalogue.module_path(module)
+    }
+
     /// Holds an image that is on disk, for a container that outlived the process that began it.
     pub fn lease(&self, digest: &Digest) -> Option<Arc<Image>> {
         match self.puller.catalogue.lease(digest)? {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::path::{Component, Path};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -198,8 +199,14 @@ impl Puller {
             None => {
                 let key = (reference.registry.clone(), reference.repository.clone(), top);
                 let begin = || Arc::clone(&self).fetch_image(reference.clone(), top, text).boxed();
-                let (flight, _) = self.images.join(&key, begin);
-                flight.await?
+                let (flight, begun) = self.images.join(&key, begin);
+                let since = std::time::Instant::now();
+                let held = flight.await?;
+                if begun {
+                    let milliseconds = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    tracing::info!(image = %name, digest = %held.digest(), milliseconds, "an image was pulled");
+                }
+                held
             }
         };
         let set = self.catalogue.set_name(&name, &top, &held.digest(), false);
@@ -285,6 +292,7 @@ impl Puller {
         }
     }
 
+    /// Takes in what was pulled.
     fn add(&self, digest: Digest, content: Content) -> Result<(), PullError> {
         self.catalogue.add_image(&digest, content).map_err(PullError::store("an image"))
     }
@@ -413,7 +421,10 @@ pub(crate) fn unpack_error(error: UnpackError, layer: Digest) -> PullError {
 }
 
 pub(crate) fn row(digest: &Digest, unpacked: Unpacked) -> LayerRow {
-    let Unpacked { hash, bytes, entries, implied } = unpacked;
+    let Unpacked { hash, bytes, entries, mut implied } = unpacked;
+    // What tells it has read a stranger's archive: it isn't believed either.
+    let is_plain = |path: &String| Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+    implied.retain(is_plain);
     let diff_id = Digest::from_bytes(hash).to_string();
     LayerRow { digest: digest.to_string(), diff_id, bytes, entries, implied }
 }

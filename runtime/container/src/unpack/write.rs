@@ -27,6 +27,8 @@ const MOST_TIMES: usize = 64 << 20;
 /// Implied folders that are told, and bytes of one's path.
 const MOST_IMPLIED: usize = 4096;
 const MOST_IMPLIED_PATH: usize = 512;
+/// Bytes of all of them: a message to the store holds them however they are escaped.
+const MOST_IMPLIED_BYTES: usize = 512 << 10;
 /// Users and groups that an image may name.
 const USERS: u64 = 65_536;
 /// The bits of a mode that are kept: nothing here gives the rights of another.
@@ -66,6 +68,7 @@ pub(super) struct Writer {
     entries: u64,
     most_entries: u64,
     implied: BTreeSet<Vec<u8>>,
+    implied_bytes: usize,
     times: Vec<(Vec<u8>, i64)>,
     times_bytes: usize,
 }
@@ -94,6 +97,7 @@ impl Writer {
             entries: 0,
             most_entries: orders.most_entries,
             implied,
+            implied_bytes: 0,
             times: Vec::new(),
             times_bytes: 0,
         })
@@ -384,7 +388,9 @@ impl Writer {
         if self.form == Form::Layer {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             fchmod(openat(parent, name, flags, Mode::empty())?, Mode::from_raw_mode(IMPLIED_MODE))?;
-            if self.implied.len() < MOST_IMPLIED && path.len() <= MOST_IMPLIED_PATH {
+            self.implied_bytes += path.len();
+            let fits = path.len() <= MOST_IMPLIED_PATH && self.implied_bytes <= MOST_IMPLIED_BYTES;
+            if self.implied.len() < MOST_IMPLIED && fits {
                 self.implied.insert(path.to_vec());
             }
         }

@@ -39,6 +39,37 @@ fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// What GNU tar makes of files with holes, in each of its forms.
+fn holes_are_kept(at: &Path) {
+    use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+    let file = File::create(at.join("holes")).unwrap();
+    for place in 0..40 {
+        file.write_at(b"some bytes", place * 1_000_000).unwrap();
+    }
+    file.set_len(50_000_000).unwrap();
+    let long = format!("{}/{}", "folder".repeat(30), "name".repeat(40));
+    fs::create_dir(at.join(long.split('/').next().unwrap())).unwrap();
+    fs::write(at.join(&long), b"long").unwrap();
+    let registry = Registry::start();
+    let node = Node::new(&registry);
+    let forms = [
+        "--format=gnu",
+        "--format=posix --sparse-version=1.0",
+        "--format=posix --sparse-version=0.1",
+        "--format=posix --sparse-version=0.0",
+    ];
+    for (number, form) in forms.into_iter().enumerate() {
+        run(at, &format!("tar -S {form} --owner=0 --group=0 -cf holes.tar holes {long}"));
+        let tag = number.to_string();
+        registry.image("holes", &tag, &[fs::read(at.join("holes.tar")).unwrap()], serde_json::json!({}));
+        let image = node.image(&format!("{}/holes:{tag}", registry.host));
+        let unpacked = image.layers[0].join("holes");
+        assert_eq!(fs::read(&unpacked).unwrap(), fs::read(at.join("holes")).unwrap(), "{form}");
+        assert!(fs::metadata(&unpacked).unwrap().blocks() < 2000, "{form}");
+        assert_eq!(fs::read(image.layers[0].join(&long)).unwrap(), b"long");
+    }
+}
+
 fn what_other_programs_write_is_understood() {
     let home = tempfile::tempdir().unwrap();
     let at = home.path();
@@ -87,6 +118,7 @@ fn what_other_programs_write_is_understood() {
         assert!(fs::symlink_metadata(topmost.join("bin/sh")).is_ok_and(|sh| !sh.is_symlink()));
         assert!(image.layers.iter().any(|layer| names(layer).contains(&"bin".to_owned())));
     }
+    holes_are_kept(at);
     let said = node.error(&format!("127.0.0.1:{port}/t/none"));
     assert!(said.contains("MANIFEST_UNKNOWN: manifest unknown"), "{said}");
 }
