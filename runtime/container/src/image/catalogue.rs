@@ -225,7 +225,11 @@ impl Catalogue {
         if let Some(image) = state.live.get(&text).and_then(Weak::upgrade) {
             return Some(Resolved::Image(image));
         }
-        let layers = layers.iter().rev().map(|layer| Some(self.layer_path(&layer.parse().ok()?)));
+        // No folder can be in a stack twice. Of a layer that is, the topmost alone comes to the same:
+        // whatever it has or hides is so, whatever is below.
+        let mut seen = BTreeSet::new();
+        let layers = layers.iter().rev().filter(|layer| seen.insert(layer.as_str()));
+        let layers = layers.map(|layer| Some(self.layer_path(&layer.parse().ok()?)));
         let image = Arc::new(Image {
             digest: *digest,
             config: config.clone().into(),

@@ -16,6 +16,10 @@ const FRESH_MILLISECONDS: u64 = 10 * 60_000;
 /// A partial download that nothing was added to for so long isn't being made.
 const ABANDONED: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 
+/// Partial downloads that are kept, and which part of the room for images they may take.
+const MOST_PARTIALS: usize = 32;
+const PARTIAL_SHARE: u64 = 4;
+
 /// What became of a wish to remove something.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Removed {
@@ -41,7 +45,7 @@ impl Catalogue {
         };
         // This may take long, and nobody sees it any more.
         drop(gone);
-        self.remove_abandoned()
+        self.remove_abandoned(most_bytes)
     }
 
     /// Forgets a name, or an image by its digest with all its names.
@@ -137,16 +141,28 @@ impl Catalogue {
         Ok(gone)
     }
 
-    /// Removes partial downloads that nobody goes on with.
-    fn remove_abandoned(&self) -> io::Result<()> {
+    /// Removes partial downloads that nobody goes on with, and the oldest where they are many.
+    fn remove_abandoned(&self, most_bytes: u64) -> io::Result<()> {
+        let mut partials = Vec::new();
         for entry in fs::read_dir(self.temporary.home())? {
             let entry = entry?;
-            if entry.path().extension().is_none_or(|kind| kind != "part") {
+            let name = entry.file_name();
+            let digest = name.to_str().and_then(|name| name.strip_suffix(".part"));
+            let Some(digest) = digest.map(|name| name.trim_start_matches("module-")) else { continue };
+            if self.state().pins.contains_key(&format!("sha256:{digest}")) {
                 continue;
             }
-            let age = entry.metadata().and_then(|file| file.modified()).ok().and_then(|at| at.elapsed().ok());
-            if age.is_some_and(|age| age > ABANDONED) {
-                remove_file(&entry.path())?;
+            // One that is whole by now is gone from here.
+            let Ok(metadata) = entry.metadata() else { continue };
+            let age = metadata.modified().ok().and_then(|at| at.elapsed().ok()).unwrap_or_default();
+            partials.push((age, metadata.len(), entry.path()));
+        }
+        partials.sort();
+        let mut bytes = 0_u64;
+        for (number, (age, length, path)) in partials.into_iter().enumerate() {
+            bytes = bytes.saturating_add(length);
+            if age > ABANDONED || number >= MOST_PARTIALS || bytes > most_bytes / PARTIAL_SHARE {
+                remove_file(&path)?;
             }
         }
         Ok(())

@@ -102,6 +102,8 @@ pub(crate) async fn download(
                 }
                 resumed = false;
             }
+            // It can't go on from there, for whatever reason.
+            Err(PullError::Refused { status: 416, .. }) if partial.length > 0 => partial.restart().map_err(&stored)?,
             Err(error) if !error.is_unreachable() => {
                 let _ = std::fs::remove_file(&path);
                 return Err(error);

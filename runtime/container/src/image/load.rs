@@ -55,7 +55,7 @@ impl Puller {
     pub(crate) fn load(&self, archive: File, name: Option<&str>) -> Result<Vec<Loaded>, PullError> {
         let name = name.map(|name| name.parse::<Reference>().map(|name| name.to_string())).transpose()?;
         let bytes = self.options.most_store_bytes.max(self.options.most_image_bytes);
-        let bounds = Bounds { bytes, entries: self.options.most_layer_entries };
+        let bounds = Bounds { time: self.options.pull_timeout, bytes, entries: self.options.most_layer_entries };
         let folder = self.catalogue.temporary.folder().map_err(PullError::store("an archive"))?;
         let unpacked = self.unpacker.begin(archive, Form::Files, bounds, folder).and_then(|running| running.finish());
         let (_, folder) = unpacked.map_err(|error| match error {
@@ -193,6 +193,9 @@ impl Archive<'_> {
         let (config, diff_ids) = manifest::parse_config(config)?;
         if diff_ids.len() != paths.len() {
             return Err(unsupported(format!("the image has {} layers and {} diff_ids", paths.len(), diff_ids.len())));
+        }
+        if paths.is_empty() {
+            return Err(unsupported("the image has no layers"));
         }
         let catalogue = &self.puller.catalogue;
         let mut layers = Vec::new();

@@ -335,3 +335,88 @@ fn container(raw: RawContainer) -> Result<ImageConfig, PullError> {
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     Ok(ImageConfig { entrypoint, command, environment, working_directory, user, stop_signal })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn entry(number: u8, os: &str, architecture: &str, variant: Option<&str>) -> Value {
+        let digest = Digest::from_bytes([number; 32]).to_string();
+        json!({
+            "mediaType": OCI_MANIFEST, "digest": digest, "size": 1,
+            "platform": {"os": os, "architecture": architecture, "variant": variant},
+        })
+    }
+
+    fn chosen(entries: &[Value], machine: &str) -> Option<u8> {
+        let index = json!({"schemaVersion": 2, "manifests": entries}).to_string();
+        let entries = super::entries(index.as_bytes()).unwrap();
+        choose(&entries, machine).ok().map(|chosen| chosen.digest.as_bytes()[0])
+    }
+
+    #[test]
+    fn the_entry_that_fits_best_is_chosen() {
+        let arm = [
+            entry(1, "linux", "arm", Some("v5")),
+            entry(2, "linux", "arm", Some("v7")),
+            entry(3, "linux", "arm", Some("v6")),
+            entry(4, "linux", "arm", Some("v8")),
+            entry(5, "linux", "arm64", Some("v8")),
+        ];
+        assert_eq!((chosen(&arm, "arm"), chosen(&arm, "aarch64"), chosen(&arm, "x86_64")), (Some(2), Some(5), None));
+        let x86 = [
+            entry(1, "wasip2", "wasm", None),
+            entry(2, "linux", "amd64", Some("v3")),
+            entry(3, "wasip1", "wasm", None),
+            entry(4, "linux", "amd64", None),
+            entry(5, "linux", "amd64", None),
+            entry(6, "unknown", "unknown", None),
+        ];
+        assert_eq!(
+            (chosen(&x86, "x86_64"), chosen(&x86[..3], "x86_64"), chosen(&x86[5..], "x86_64")),
+            (Some(4), Some(3), None)
+        );
+        // An index of one that says nothing of it.
+        let mut only = entry(7, "", "", None);
+        only.as_object_mut().unwrap().remove("platform");
+        assert_eq!(chosen(&[only], "x86_64"), Some(7));
+    }
+
+    fn texts() -> impl Strategy<Value = String> {
+        let word = proptest::sample::select(vec![
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "2",
+            "-1",
+            "null",
+            "\"schemaVersion\":2",
+            "\"manifests\":[",
+            "\"layers\":[",
+            "\"config\":{",
+            "\"digest\":\"sha256:\"",
+            "\"size\":99999999999999999999",
+            "\"Env\":[\"=\"]",
+            "\"os\":\"linux\"",
+            "\"rootfs\":{\"diff_ids\":[\"x\"]}",
+            "\"platform\":{}",
+            "\"mediaType\":\"\"",
+        ]);
+        proptest::collection::vec(word, 0..20).prop_map(|words| words.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic(text in prop_oneof![texts(), any::<String>()]) {
+            let _ = parse(text.as_bytes(), 3);
+            let _ = entries(text.as_bytes());
+            let _ = parse_config(text.as_bytes());
+        }
+    }
+}

@@ -1,4 +1,16 @@
 //! Images: pulled, loaded, kept, collected.
+//!
+//! Below `images/` of the data folder, each thing by a hash and never by a name that a stranger chose:
+//! `names/` says which image a name stands for, `records/` what an image is made of, `layers/` has an
+//! unpacked folder and a file about it for each layer, `modules/` the bytes of modules, and `tmp/` what
+//! isn't whole yet. All but `tmp/` gets its entries by rename, whole and written out.
+//!
+//! Files of layers belong to 65,536 users of this host that nothing else belongs to. They are made by
+//! the processes of [`unpack_main`](crate::unpack_main), which have no other rights. Deletions are as
+//! overlayfs with `userxattr` has them.
+//!
+//! Layers and images are pinned while a pull needs them and leased while a container does; all else is
+//! the collector's.
 
 mod catalogue;
 mod collect;
@@ -131,6 +143,11 @@ impl ImageStore {
         let runtime = self.runtime.as_ref().expect("it is there until the drop");
         let task = runtime.spawn(async move { done(puller.resolve(&reference).await) });
         Ticket(task.abort_handle())
+    }
+
+    /// Where the bytes of a module are that a reference turned out to be.
+    pub fn module_path(&self, module: &Digest) -> PathBuf {
+        self.puller.catalogue.module_path(module)
     }
 
     /// Holds an image that is on disk, for a container that outlived the process that began it.

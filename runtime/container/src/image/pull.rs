@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::path::{Component, Path};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -87,6 +88,16 @@ impl Drop for KillOnDrop {
     }
 }
 
+/// Removes a file that is of no use to anybody else.
+struct RemoveOnDrop(std::path::PathBuf);
+
+impl Drop for RemoveOnDrop {
+    fn drop(&mut self) {
+        // It may never have come to be; and else the next start removes it.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 /// Has the collector look once a pull has ended, also by being given up.
 struct NotifyOnDrop(Arc<tokio::sync::Notify>);
 
@@ -98,15 +109,18 @@ impl Drop for NotifyOnDrop {
 
 /// Collects whenever something may have become superfluous, for as long as the store is there.
 pub(crate) async fn collect(puller: Arc<Puller>) {
+    // At first only what is of no use to anybody: containers that outlived the last process are still
+    // to lease their images.
+    let mut most = u64::MAX;
     loop {
         let catalogue = Arc::clone(&puller.catalogue);
-        let most = puller.options.most_store_bytes;
         if let Err(error) = blocking(move || catalogue.collect(most)).await {
             tracing::warn!(error = %error, "images that nobody needs are not removed");
         }
         let released = puller.catalogue.released.notified();
         // Being told isn't everything: partial downloads grow old by themselves.
         let _ = tokio::time::timeout(COLLECT_EVERY, released).await;
+        most = puller.options.most_store_bytes;
     }
 }
 
@@ -185,8 +199,14 @@ impl Puller {
             None => {
                 let key = (reference.registry.clone(), reference.repository.clone(), top);
                 let begin = || Arc::clone(&self).fetch_image(reference.clone(), top, text).boxed();
-                let (flight, _) = self.images.join(&key, begin);
-                flight.await?
+                let (flight, begun) = self.images.join(&key, begin);
+                let since = std::time::Instant::now();
+                let held = flight.await?;
+                if begun {
+                    let milliseconds = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    tracing::info!(image = %name, digest = %held.digest(), milliseconds, "an image was pulled");
+                }
+                held
             }
         };
         let set = self.catalogue.set_name(&name, &top, &held.digest(), false);
@@ -272,6 +292,7 @@ impl Puller {
         }
     }
 
+    /// Takes in what was pulled.
     fn add(&self, digest: Digest, content: Content) -> Result<(), PullError> {
         self.catalogue.add_image(&digest, content).map_err(PullError::store("an image"))
     }
@@ -308,6 +329,9 @@ impl Puller {
         layers: &[Descriptor],
     ) -> Result<(Content, Option<Pin>), PullError> {
         let limit = self.options.most_image_bytes;
+        if layers.is_empty() {
+            return Err(PullError::Unsupported("the image has no layers".to_owned()));
+        }
         for layer in layers {
             manifest::check_size(&format!("layer {}", layer.digest), layer.size, limit)?;
         }
@@ -331,12 +355,10 @@ impl Puller {
     }
 
     async fn fetch_config(&self, reference: &Reference, config: &Descriptor) -> Result<Vec<u8>, PullError> {
-        let partial = self.catalogue.temporary.path("config");
-        let path = download(&self.client, reference, config, partial.clone(), self.options.retry_delay).await;
-        let text = path.and_then(|path| std::fs::read(path).map_err(PullError::store("a configuration")));
         // It is small: a later try gets it anew.
-        let _ = std::fs::remove_file(partial);
-        text
+        let file = RemoveOnDrop(self.catalogue.temporary.path("config"));
+        let path = download(&self.client, reference, config, file.0.clone(), self.options.retry_delay).await?;
+        std::fs::read(path).map_err(PullError::store("a configuration"))
     }
 
     /// Fetches and unpacks a layer, or waits for who does.
@@ -380,7 +402,8 @@ impl Puller {
     }
 
     pub(crate) fn begin(&self, archive: File, form: Form) -> Result<Running, UnpackError> {
-        let bounds = Bounds { bytes: self.options.most_image_bytes, entries: self.options.most_layer_entries };
+        let Options { most_image_bytes: bytes, most_layer_entries: entries, pull_timeout: time, .. } = self.options;
+        let bounds = Bounds { time, bytes, entries };
         self.unpacker.begin(archive, form, bounds, self.catalogue.temporary.folder()?)
     }
 }
@@ -398,7 +421,10 @@ pub(crate) fn unpack_error(error: UnpackError, layer: Digest) -> PullError {
 }
 
 pub(crate) fn row(digest: &Digest, unpacked: Unpacked) -> LayerRow {
-    let Unpacked { hash, bytes, entries, implied } = unpacked;
+    let Unpacked { hash, bytes, entries, mut implied } = unpacked;
+    // What tells it has read a stranger's archive: it isn't believed either.
+    let is_plain = |path: &String| Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+    implied.retain(is_plain);
     let diff_id = Digest::from_bytes(hash).to_string();
     LayerRow { digest: digest.to_string(), diff_id, bytes, entries, implied }
 }

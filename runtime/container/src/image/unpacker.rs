@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt as _, lchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use wasmbatch_jail::{
     Cgroup, CgroupRoot, Killer, NamespaceKind, Namespaces, ProcessEnd, Spawner, UserMap, WorkerCommand, WorkerProcess,
@@ -21,6 +22,8 @@ use crate::unpack::wire::{self, Form, Orders, Report, Unpacked};
 const MOST_MEMORY: u64 = 512 << 20;
 /// It has one; one more for whatever the C library thinks of.
 const MOST_PROCESSES: u32 = 4;
+/// How long it may take to remove a layer.
+const REMOVAL: Duration = Duration::from_secs(600);
 
 /// Begins processes that unpack.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ pub(crate) struct Unpacker {
 /// What an archive may come to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
+    /// How long it may take.
+    pub(crate) time: Duration,
     pub(crate) bytes: u64,
     pub(crate) entries: u64,
 }
@@ -98,6 +103,7 @@ impl Unpacker {
             return Err(UnpackError::Io(io::Error::other(why.clone())));
         }
         let (ours, theirs) = socket::pair()?;
+        socket::set_receive_timeout(&ours, bounds.time)?;
         let mut descriptors = vec![theirs, archive.into()];
         let target = match self.users {
             UserMap::Range { first, .. } => {
@@ -115,7 +121,10 @@ impl Unpacker {
             namespaces: Namespaces { kind: NamespaceKind::Unprivileged, host_network: false },
             cgroup: cgroup.as_ref().map(Cgroup::entry).transpose()?,
         };
-        let process = self.spawner.spawn_mapped(command, self.users)?;
+        let process = self.spawner.spawn_mapped(command, self.users).map_err(|error| {
+            // The kernel has strange words for hosts without user namespaces.
+            io::Error::new(error.kind(), format!("no process in a user namespace of its own: {error}"))
+        })?;
         let orders =
             Orders { form, target, most_bytes: bounds.bytes, most_entries: bounds.entries, users: self.users.count() };
         let running = Running { process, socket: ours, cgroup, folder };
@@ -133,7 +142,7 @@ impl Unpacker {
             // Users that were set aside for this one own what it can't remove by itself.
             (Err(error), UserMap::Subordinate { .. }) if error.kind() == io::ErrorKind::PermissionDenied => {
                 let folder = Folder { path: path.to_owned(), kept: true, unpacker: Arc::clone(self) };
-                let bounds = Bounds { bytes: 0, entries: 0 };
+                let bounds = Bounds { time: REMOVAL, bytes: 0, entries: 0 };
                 let running = self.begin(File::open("/dev/null")?, Form::Nothing, bounds, folder);
                 running.and_then(Running::finish).map_err(io::Error::other)?;
                 remove(path)
@@ -164,7 +173,12 @@ impl Running {
     /// # Errors
     /// The archive was refused, or the process failed.
     pub(crate) fn finish(mut self) -> Result<(Unpacked, Folder), UnpackError> {
-        let report = wire::receive::<Report>(self.socket.as_fd())?;
+        let report = match wire::receive::<Report>(self.socket.as_fd()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(UnpackError::Refused("it takes too long".to_owned()));
+            }
+            report => report?,
+        };
         let end = self.process.wait()?;
         match report {
             Some(Report::Unpacked(unpacked)) => {

@@ -27,6 +27,8 @@ const MOST_TIMES: usize = 64 << 20;
 /// Implied folders that are told, and bytes of one's path.
 const MOST_IMPLIED: usize = 4096;
 const MOST_IMPLIED_PATH: usize = 512;
+/// Bytes of all of them: a message to the store holds them however they are escaped.
+const MOST_IMPLIED_BYTES: usize = 512 << 10;
 /// Users and groups that an image may name.
 const USERS: u64 = 65_536;
 /// The bits of a mode that are kept: nothing here gives the rights of another.
@@ -66,6 +68,7 @@ pub(super) struct Writer {
     entries: u64,
     most_entries: u64,
     implied: BTreeSet<Vec<u8>>,
+    implied_bytes: usize,
     times: Vec<(Vec<u8>, i64)>,
     times_bytes: usize,
 }
@@ -94,6 +97,7 @@ impl Writer {
             entries: 0,
             most_entries: orders.most_entries,
             implied,
+            implied_bytes: 0,
             times: Vec::new(),
             times_bytes: 0,
         })
@@ -384,7 +388,9 @@ impl Writer {
         if self.form == Form::Layer {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             fchmod(openat(parent, name, flags, Mode::empty())?, Mode::from_raw_mode(IMPLIED_MODE))?;
-            if self.implied.len() < MOST_IMPLIED && path.len() <= MOST_IMPLIED_PATH {
+            self.implied_bytes += path.len();
+            let fits = path.len() <= MOST_IMPLIED_PATH && self.implied_bytes <= MOST_IMPLIED_BYTES;
+            if self.implied.len() < MOST_IMPLIED && fits {
                 self.implied.insert(path.to_vec());
             }
         }
@@ -470,4 +476,74 @@ fn parts(path: &[u8]) -> Made<Vec<&[u8]>> {
 fn times(seconds: i64) -> Timestamps {
     let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
     Timestamps { last_access: time, last_modification: time }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+    use std::path::Path;
+
+    use proptest::prelude::*;
+    use proptest::sample::select;
+    use rustix::fs::CWD;
+
+    use super::super::tar::Kind;
+    use super::*;
+
+    fn entry() -> impl Strategy<Value = Entry> {
+        let part = || select(vec!["a", "b", "c", ".", "..", "", ".wh.a", ".wh.b", ".wh..wh..opq"]);
+        let path = proptest::collection::vec(part(), 1..4).prop_map(|parts| parts.join("/").into_bytes());
+        let link =
+            select(vec!["a", "b/c", "..", "../outside", "../outside/secret", "/", "/a", "../../../../../etc", "c"]);
+        let kind = select(vec![Kind::File, Kind::HardLink, Kind::Symlink, Kind::Symlink, Kind::Folder]);
+        (kind, path, link, select(vec![0, 0o755, 0o7777])).prop_map(|(kind, path, link, mode)| Entry {
+            kind,
+            path,
+            link: link.as_bytes().to_vec(),
+            size: 0,
+            mode,
+            user: 0,
+            group: 0,
+            modified: 1,
+            pieces: None,
+        })
+    }
+
+    fn open(folder: &Path) -> OwnedFd {
+        openat(CWD, folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).unwrap()
+    }
+
+    proptest! {
+        /// The rules of names and links hold by themselves, without the jail around them.
+        #[test]
+        fn nothing_outside_is_touched(entries in proptest::collection::vec(entry(), 1..30)) {
+            let home = tempfile::tempdir().unwrap();
+            let (root, outside) = (home.path().join("root"), home.path().join("outside"));
+            fs::create_dir(&root).unwrap();
+            fs::create_dir(&outside).unwrap();
+            fs::write(outside.join("secret"), b"s").unwrap();
+            symlink(&outside, root.join("c")).unwrap();
+            let before = fs::metadata(&outside).unwrap();
+            let orders =
+                Orders { form: Form::Layer, target: None, most_bytes: 1, most_entries: 100, users: 1 };
+            let mut writer = Writer::new(open(&root), &orders).unwrap();
+            for entry in &entries {
+                // What is refused is as good as what isn't.
+                let _ = match entry.kind {
+                    Kind::File => writer.file(entry, &mut Tar::new(&[] as &[u8])),
+                    Kind::HardLink => writer.hard_link(entry),
+                    Kind::Symlink => writer.symlink(entry),
+                    Kind::Folder | Kind::Special | Kind::Unknown => writer.folder(entry),
+                };
+            }
+            let _ = writer.finish();
+            let after = fs::metadata(&outside).unwrap();
+            prop_assert_eq!((before.mtime_nsec(), before.mode()), (after.mtime_nsec(), after.mode()));
+            let secret = fs::metadata(outside.join("secret")).unwrap();
+            prop_assert_eq!((secret.nlink(), secret.len()), (1, 1));
+            prop_assert_eq!(fs::read_dir(home.path()).unwrap().count(), 2);
+            scratch::empty(open(&root)).unwrap();
+        }
+    }
 }

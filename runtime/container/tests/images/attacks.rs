@@ -322,15 +322,15 @@ fn the_unpacking_process_cannot_do_more() {
     std::thread::scope(|scope| {
         use wasmbatch_executor::Images as _;
         let loading = scope.spawn(move || store.load(archive, None));
-        let child = loop {
+        let (number, child) = loop {
             let found = fs::read_dir("/proc").unwrap().filter_map(|entry| {
                 let number: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
                 let status = fs::read_to_string(format!("/proc/{number}/status")).ok()?;
                 let mine = status.contains(&format!("PPid:\t{}\n", std::process::id()));
-                (mine && status.contains("Seccomp:\t2")).then_some(status)
+                (mine && status.contains("Seccomp:\t2")).then_some((number, status))
             });
-            if let Some(status) = found.last() {
-                break status;
+            if let Some(found) = found.last() {
+                break found;
             }
             std::thread::sleep(std::time::Duration::from_millis(5));
         };
@@ -343,6 +343,18 @@ fn the_unpacking_process_cannot_do_more() {
         assert_eq!(line("CapBnd:"), "CapBnd:\t0000000000000000");
         assert_eq!(line("NoNewPrivs:"), "NoNewPrivs:\t1");
         assert_eq!(line("Seccomp:"), "Seccomp:\t2");
+        if rustix::process::geteuid().is_root() {
+            let of_child = |file: &str| PathBuf::from(format!("/proc/{number}/{file}"));
+            // Its streams, the socket, the archive, and where it is.
+            assert_eq!(names(&of_child("fd")).len(), 6);
+            let mounts = fs::read_to_string(of_child("mountinfo")).unwrap();
+            assert_eq!(mounts.lines().count(), 1, "{mounts}");
+            assert!(mounts.contains("nosuid,nodev,noexec"), "{mounts}");
+            for kind in ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"] {
+                let of = |folder: PathBuf| fs::read_link(folder.join("ns").join(kind)).unwrap();
+                assert_ne!(of(of_child("")), of("/proc/self".into()), "{kind}");
+            }
+        }
         drop(writer);
         let said = loading.join().unwrap().unwrap_err().to_string();
         assert!(said.contains("neither index.json nor manifest.json"), "{said}");

@@ -28,6 +28,7 @@ pub(crate) const TESTS: &[Test] = &[
     ),
     ("a_broken_download_goes_on_where_it_broke", a_broken_download_goes_on_where_it_broke),
     ("a_later_process_goes_on_with_a_download", a_later_process_goes_on_with_a_download),
+    ("a_registry_that_refuses_ranges_sends_all_of_it", a_registry_that_refuses_ranges_sends_all_of_it),
     ("a_wrong_beginning_is_fetched_anew", a_wrong_beginning_is_fetched_anew),
     ("tokens_are_not_sent_for_without_encryption", tokens_are_not_sent_for_without_encryption),
 ];
@@ -315,6 +316,17 @@ fn a_later_process_goes_on_with_a_download() {
     let (registry, layer) = one();
     registry.behave(move |request, reply| match request.headers.contains_key("range") {
         true => Reply::new(200, whole.clone()),
+        false => reply,
+    });
+    let node = Node::new(&registry);
+    fs::write(node.images().join("tmp").join(format!("{}.part", layer.hex())), [7; 1000]).unwrap();
+    node.image(&name(&registry));
+}
+
+fn a_registry_that_refuses_ranges_sends_all_of_it() {
+    let (registry, layer) = one();
+    registry.behave(|request, reply| match request.headers.contains_key("range") {
+        true => Reply::new(416, ""),
         false => reply,
     });
     let node = Node::new(&registry);

@@ -7,9 +7,12 @@
 mod archive;
 mod attacks;
 mod encrypted;
+mod killed;
 mod liars;
 mod loading;
+mod measures;
 mod node;
+mod others;
 mod pulls;
 mod registry;
 mod sharing;
@@ -23,16 +26,27 @@ fn main() -> std::process::ExitCode {
     if has(node::UNPACK_FLAG) {
         return wasmbatch_container::unpack_main();
     }
+    if has(killed::PULL_FLAG) {
+        killed::pull_until_killed(&arguments[1..]);
+    }
     let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let wanted = |name: &str| match (filters.is_empty(), has("--exact")) {
         (true, _) => true,
         (false, true) => filters.iter().any(|filter| *filter == name),
         (false, false) => filters.iter().any(|filter| name.contains(filter.as_str())),
     };
-    let tests =
-        [pulls::TESTS, attacks::TESTS, liars::TESTS, sharing::TESTS, loading::TESTS, encrypted::TESTS, stacking::TESTS]
-            .concat();
-    let ignored: [&[Test]; 0] = [];
+    let tests = [
+        pulls::TESTS,
+        attacks::TESTS,
+        liars::TESTS,
+        sharing::TESTS,
+        loading::TESTS,
+        encrypted::TESTS,
+        stacking::TESTS,
+        killed::TESTS,
+    ]
+    .concat();
+    let ignored = [measures::TESTS, others::TESTS];
     // What takes long or only measures runs where it is asked for.
     let chosen = match (has("--ignored"), has("--include-ignored")) {
         (true, _) => ignored.concat(),

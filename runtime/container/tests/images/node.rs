@@ -11,6 +11,16 @@ use crate::registry::Registry;
 
 pub(crate) const UNPACK_FLAG: &str = "--unpack";
 
+/// Those of a store that is quick to give up.
+pub(crate) fn options(home: PathBuf, registry: &str) -> Options {
+    let program = std::env::current_exe().unwrap();
+    let mut options = Options::new(home, vec![program.into(), UNPACK_FLAG.into()]);
+    options.plain_http_registries = vec![registry.to_owned()];
+    options.retry_delay = Duration::from_millis(5);
+    options.stall_timeout = Duration::from_secs(2);
+    options
+}
+
 pub(crate) struct Node {
     pub(crate) store: ImageStore,
     pub(crate) options: Options,
@@ -24,12 +34,15 @@ impl Node {
 
     pub(crate) fn with(registry: &Registry, change: impl FnOnce(&mut Options)) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let program = std::env::current_exe().unwrap();
-        let mut options = Options::new(home.path().to_owned(), vec![program.into(), UNPACK_FLAG.into()]);
-        options.plain_http_registries = vec![registry.host.clone()];
-        options.retry_delay = Duration::from_millis(5);
-        options.stall_timeout = Duration::from_secs(2);
+        let mut options = options(home.path().to_owned(), &registry.host);
         change(&mut options);
+        let store = ImageStore::open(options.clone()).unwrap();
+        Self { store, options, home }
+    }
+
+    /// With what is in a folder already.
+    pub(crate) fn at(home: tempfile::TempDir, registry: &Registry) -> Self {
+        let options = options(home.path().to_owned(), &registry.host);
         let store = ImageStore::open(options.clone()).unwrap();
         Self { store, options, home }
     }

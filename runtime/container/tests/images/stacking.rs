@@ -17,6 +17,7 @@ use crate::registry::Registry;
 
 pub(crate) const TESTS: &[Test] = &[
     ("deletions_hide_what_lies_below", deletions_hide_what_lies_below),
+    ("a_layer_that_is_there_twice_is_stacked_once", a_layer_that_is_there_twice_is_stacked_once),
     ("implied_folders_are_like_those_below", implied_folders_are_like_those_below),
 ];
 
@@ -65,6 +66,32 @@ fn deletions_hide_what_lies_below() {
     assert!(!there("etc/gone") && there("etc/kept"));
     assert!(!there("opq/below") && there("opq/own"));
     assert!(!there("replaced/below") && there("replaced/own"));
+}
+
+fn a_layer_that_is_there_twice_is_stacked_once() {
+    if !may_mount("a_layer_that_is_there_twice_is_stacked_once") {
+        return;
+    }
+    let registry = Registry::start();
+    // As builders have them that made no difference.
+    let twice = Tar::new().file("a", b"twice").file(".wh.gone", b"").finish();
+    let base = Tar::new().file("gone", b"g").file("a", b"base").file("b", b"base").finish();
+    let between = Tar::new().file("a", b"between").file("gone", b"again").finish();
+    // The same place modulo three: they are compressed alike, and so are one layer.
+    let filler = Tar::new().file("c", b"c").finish();
+    registry.image("a", "1", &[base, twice.clone(), between, filler, twice], json!({}));
+    let node = Node::new(&registry);
+    let image = node.image(&format!("{}/a:1", registry.host));
+    assert_eq!(image.layers.len(), 4);
+    let root = stacked(&image.layers);
+    let read = |path: &str| {
+        let file = openat(&root, path, OFlags::RDONLY, Mode::empty())?;
+        let mut bytes = [0; 16];
+        let read = rustix::io::read(file, &mut bytes)?;
+        Ok::<_, Errno>(bytes[..read].to_vec())
+    };
+    assert_eq!((read("a").unwrap(), read("b").unwrap()), (b"twice".to_vec(), b"base".to_vec()));
+    assert_eq!(read("gone"), Err(Errno::NOENT));
 }
 
 fn implied_folders_are_like_those_below() {

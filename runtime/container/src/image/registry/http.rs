@@ -21,6 +21,8 @@ use tokio_rustls::TlsConnector;
 
 /// Redirections that are followed.
 const MOST_REDIRECTIONS: usize = 5;
+/// Connections that one question is worth where they break.
+const MOST_CONNECTIONS: u32 = 3;
 const AGENT: &str = concat!("wasmbatch/", env!("CARGO_PKG_VERSION"));
 
 /// Why there is no answer: never a text with credentials or a whole address, which may have some.
@@ -99,7 +101,7 @@ impl Http {
     /// Asks, and follows redirections; what is secret in the question goes to the first host only.
     pub(super) async fn ask(&self, mut question: Question) -> Result<Answer, HttpError> {
         for _ in 0..=MOST_REDIRECTIONS {
-            let answer = self.ask_once(&question).await?;
+            let answer = self.ask_patiently(&question).await?;
             let asked = matches!(question.method, Method::GET | Method::HEAD);
             if !answer.status.is_redirection() || answer.status == StatusCode::NOT_MODIFIED || !asked {
                 return Ok(answer);
@@ -120,6 +122,17 @@ impl Http {
         Err(HttpError::Redirected { host: host_of(&question.uri), reason: "too often" })
     }
 
+    /// Asks again where a connection broke before there was an answer.
+    async fn ask_patiently(&self, question: &Question) -> Result<Answer, HttpError> {
+        for _ in 1..MOST_CONNECTIONS {
+            match self.ask_once(question).await {
+                Err(HttpError::Broken(_)) => {}
+                answer => return answer,
+            }
+        }
+        self.ask_once(question).await
+    }
+
     async fn ask_once(&self, question: &Question) -> Result<Answer, HttpError> {
         let host = host_of(&question.uri);
         let unreachable = |reason: String| HttpError::Unreachable { host: host.clone(), reason };
@@ -135,7 +148,8 @@ impl Http {
         });
         let request = request_of(question).map_err(|error| unreachable(error.to_string()))?;
         let answer = timeout(self.stall, sender.send_request(request)).await.map_err(|_| silent())?;
-        let (parts, body) = answer.map_err(|error| unreachable(chain(&error)))?.into_parts();
+        let broken = |error: hyper::Error| HttpError::Broken(format!("the connection broke: {}", chain(&error)));
+        let (parts, body) = answer.map_err(broken)?.into_parts();
         // The connection ends after this answer, which it wouldn't while somebody could ask again.
         drop(sender);
         let (status, headers) = (parts.status, parts.headers);
@@ -229,21 +243,21 @@ fn host_of(uri: &Uri) -> String {
 
 /// An address as another one has it.
 fn join(from: &Uri, location: &str) -> Option<Uri> {
-    if let Ok(uri) = location.parse::<Uri>()
-        && uri.scheme().is_some()
-    {
-        // What stands before an `@` would be credentials, and of somebody else's choice.
-        return uri.authority().filter(|authority| !authority.as_str().contains('@')).is_some().then_some(uri);
-    }
-    let path = if let Some(rest) = location.strip_prefix("//") {
-        return format!("{}://{rest}", from.scheme_str()?).parse().ok();
-    } else if location.starts_with('/') {
+    let scheme = from.scheme_str()?;
+    let whole = if location.split(['/', '?']).next().is_some_and(|first| first.contains(':')) {
         location.to_owned()
+    } else if location.starts_with("//") {
+        format!("{scheme}:{location}")
+    } else if location.starts_with('/') {
+        format!("{scheme}://{}{location}", from.authority()?)
     } else {
         let folder = from.path().rsplit_once('/').map_or("", |(folder, _)| folder);
-        format!("{folder}/{location}")
+        format!("{scheme}://{}{folder}/{location}", from.authority()?)
     };
-    format!("{}://{}{path}", from.scheme_str()?, from.authority()?).parse().ok()
+    let uri: Uri = whole.parse().ok()?;
+    // What stands before an `@` would be credentials, and of somebody else's choice.
+    let plain = uri.scheme().is_some() && !uri.authority()?.as_str().contains('@');
+    plain.then_some(uri)
 }
 
 /// An error with what caused it.
@@ -271,7 +285,11 @@ mod tests {
             ("p", Some("https://h:1/v2/a/blobs/p")),
             ("//other/p", Some("https://other/p")),
             ("https://user:secret@other/p", None),
+            ("//user@other/p", None),
+            ("/p?next=https://x", Some("https://h:1/p?next=https://x")),
             ("https://", None),
+            ("file:///etc/passwd", None),
+            ("mailto:x", None),
         ] {
             assert_eq!(join(&from, location).map(|uri| uri.to_string()), meant.map(str::to_owned), "{location}");
         }
