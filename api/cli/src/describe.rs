@@ -87,7 +87,7 @@ fn show(job: &JobDetail, usage: &[AttemptUsage]) -> anyhow::Result<()> {
         lines.push(("attempt", format!("{number}, exit code {code}: {reasons}")));
     }
     for AttemptUsage { number, containers } in usage {
-        for ContainerUsage { name, node, usage } in containers {
+        for ContainerUsage { name, node, image_digest: _, usage } in containers {
             let Some(usage) = usage else { continue };
             let node = node.map(|node| format!(" node {node}")).unwrap_or_default();
             // A lone container's name says nothing.

@@ -35,6 +35,7 @@ fn show(node: &Node, endpoint: &str) -> anyhow::Result<()> {
         ("up since", output::time(Some(node.started_at))),
         ("vCPUs", format!("{} held of {}", node.held.vcpus, node.vcpus)),
         ("memory", format!("{} MiB held of {} MiB", node.held.memory_mib, node.memory_mib)),
+        ("GPUs", format!("{} held of {}", node.held.gpus, node.gpus)),
         ("mounts", mounts),
         ("job network", node.job_network.clone()),
     ];

@@ -104,6 +104,8 @@ wire! {
             vcpus: f64,
             /// What jobs may hold together.
             memory_mib: u64,
+            /// What jobs may hold together.
+            gpus: u32,
             /// Milliseconds since the epoch.
             started_at: i64,
             /// What jobs hold together now.
@@ -186,6 +188,9 @@ wire! {
         optional {
             /// Of a multi-node job.
             node: u32,
+            /// What its image turned out to be: the digest of a module, or of an image's manifest. Absent
+            /// where it never ran.
+            image_digest: String,
             /// Absent where it never ran or nobody knows.
             usage: Usage,
         }

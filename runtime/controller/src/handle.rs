@@ -51,6 +51,8 @@ pub struct NodeFacts {
     pub vcpus: Vcpus,
     /// Memory that jobs may hold, MiB.
     pub memory_mib: u64,
+    /// GPUs that jobs may hold.
+    pub gpus: u32,
     /// When it came up.
     pub started_at: Timestamp,
     /// Folders below which jobs may have host folders.

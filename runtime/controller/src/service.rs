@@ -136,6 +136,7 @@ impl Controller {
             instance: node.instance,
             vcpus: node.vcpus,
             memory_mib: node.memory_mib,
+            gpus: node.gpus,
             started_at: clock.now(),
             allowed_mounts,
             job_network,

@@ -42,13 +42,14 @@ pub(crate) struct NodeState {
 }
 
 pub(crate) fn from_node(facts: NodeFacts, state: NodeState) -> own::Node {
-    let NodeFacts { instance, vcpus, memory_mib, started_at, allowed_mounts, job_network } = facts;
+    let NodeFacts { instance, vcpus, memory_mib, gpus, started_at, allowed_mounts, job_network } = facts;
     let NodeState { held, walls, quarantined } = state;
     own::Node {
         instance,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         vcpus: f64::from(vcpus.quarters()) / 4.0,
         memory_mib,
+        gpus,
         started_at: started_at.as_millis(),
         held: amount(held),
         allowed_mounts: allowed_mounts.iter().map(|path| path.display().to_string()).collect(),

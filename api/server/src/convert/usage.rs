@@ -17,7 +17,7 @@ pub(crate) fn from_job(
     let mut attempts = Vec::with_capacity(progress.attempts.len());
     for (number, attempt) in (1..).zip(&progress.attempts) {
         let containers = match &job.layout {
-            Layout::Single => vec![(lone_container(job, definition), attempt.usage)],
+            Layout::Single => vec![(lone_container(job, definition, attempt), attempt.usage)],
             Layout::Group(group) => members(id, group, attempt),
         };
         total = containers.iter().filter_map(|(_, usage)| *usage).chain(total).reduce(sum);
@@ -30,10 +30,11 @@ pub(crate) fn from_job(
     JobUsageResponse { job_id: id.to_string(), attempts, total: total.map(from_usage) }
 }
 
-fn lone_container(job: &Job, definition: Option<&JobDefinition>) -> ContainerUsage {
+fn lone_container(job: &Job, definition: Option<&JobDefinition>, attempt: &AttemptRecord) -> ContainerUsage {
     let defined = definition.and_then(|found| found.spec.defined_container(&job.overrides, 0, 0));
     let name = defined.map_or(DEFAULT_CONTAINER, |(name, _)| name).to_owned();
-    ContainerUsage { name, ..ContainerUsage::default() }
+    let image_digest = attempt.image_digest.map(|digest| digest.to_string());
+    ContainerUsage { name, image_digest, ..ContainerUsage::default() }
 }
 
 /// The containers of an attempt that are shown, each with what it used.
@@ -46,7 +47,8 @@ fn members(id: JobId, group: &Group, attempt: &AttemptRecord) -> Vec<(ContainerU
     members
         .map(|(planned, record)| {
             let node = group.main_node.map(|_| planned.node);
-            (ContainerUsage { name: planned.name.clone(), node, usage: None }, record.usage)
+            let image_digest = record.image_digest.map(|digest| digest.to_string());
+            (ContainerUsage { name: planned.name.clone(), node, image_digest, usage: None }, record.usage)
         })
         .collect()
 }

@@ -35,6 +35,7 @@ fn html(node: &Node) -> String {
         ("version", node.version.clone()),
         ("vCPUs", format!("{} held of {}", node.held.vcpus, node.vcpus)),
         ("memory", format!("{} MiB held of {}", node.held.memory_mib, node.memory_mib)),
+        ("GPUs", format!("{} held of {}", node.held.gpus, node.gpus)),
         ("allowed mounts", list(&node.allowed_mounts)),
         ("job network", node.job_network.clone()),
     ];

@@ -69,7 +69,8 @@ fn unpack(archive: File, orders: &Orders, mut writer: Writer) -> Result<Unpacked
             Err(error) => return Err(format!("{error}, after entry {last}")),
         };
         last = shown(&entry.path);
-        let refused = |error: write::EntryError| format!("entry {}: {error}", shown(&entry.path));
+        // The cause first: of a long text only the beginning gets to a job's owner.
+        let refused = |error: write::EntryError| format!("{error}, of entry {}", shown(&entry.path));
         match entry.kind {
             Kind::Special | Kind::Unknown => {}
             Kind::File => writer.file(&entry, &mut tar).map_err(refused)?,

@@ -459,6 +459,26 @@ fn time_runs_from_running_and_a_timeout_is_never_retried() {
 }
 
 #[test]
+fn what_ends_by_itself_when_asked_to_keeps_its_exit_code() {
+    let mut bench = Bench::new();
+    let mut submission = bench.submission("q");
+    submission.timeout_seconds = Some(2);
+    submission.retry = Some(RetryStrategy { attempts: 5, rules: Vec::new() });
+    let job = bench.submit(submission);
+    bench.begin(job);
+    bench.now += 2_000;
+    bench.run(Command::Tick).unwrap();
+    bench.end(job, Ending::Complied { exit_code: 0 });
+    assert_eq!((bench.status(job), bench.reason(job)), (JobStatus::Failed, "Job attempt duration exceeded timeout"));
+    let attempts = &bench.archive.progress[&job].attempts;
+    assert_eq!((attempts.len(), attempts[0].exit_code), (1, Some(0)), "what is out of time isn't tried again");
+    let unasked = bench.sized("q", "1", "10");
+    bench.begin(unasked);
+    bench.end(unasked, Ending::Complied { exit_code: 0 });
+    assert_eq!(bench.status(unasked), JobStatus::Starting, "nobody asked: it was interrupted, and begins anew");
+}
+
+#[test]
 fn cancel_ends_what_waits_and_leaves_what_has_begun_to_start() {
     let mut bench = Bench::new();
     let running = bench.sized("q", "1", "10");

@@ -147,6 +147,19 @@ fn what_ends_by_itself_before_it_made_room_has_ended_as_it_did() {
 }
 
 #[test]
+fn what_complies_with_making_room_goes_back_to_its_queue_uncounted() {
+    let mut bench = Bench::with_spot(1);
+    let spot = bench.fill("spot");
+    bench.begin(spot[3]);
+    let job = bench.sized("q", "1", "10");
+    assert_eq!(bench.stopped(), [spot[3]]);
+    bench.end(spot[3], Ending::Complied { exit_code: 143 });
+    assert_eq!((bench.status(spot[3]), bench.status(job)), (JobStatus::Runnable, JobStatus::Starting));
+    let progress = &bench.archive.progress[&spot[3]];
+    assert_eq!((progress.uncounted, progress.attempts[0].exit_code), (1, None));
+}
+
+#[test]
 fn a_terminate_outranks_making_room() {
     let mut bench = Bench::with_spot(1);
     let spot = bench.fill("spot");
