@@ -267,7 +267,7 @@ enum Outcome {
 }
 
 fn follow(shared: &Arc<Shared>, folder: &ContainerFolder, attempt: AttemptId, held: Held, shim: Shim, recorded: u64) {
-    let adopted = !matches!(shim, Shim::Child(_));
+    let was_gone = matches!(shim, Shim::Ended);
     let outcome = Following::new(shared, folder, attempt, &shim, recorded).and_then(Following::run);
     let outcome = outcome.unwrap_or_else(|error| {
         tracing::error!(%attempt, %error, "a container can't be followed");
@@ -292,8 +292,8 @@ fn follow(shared: &Arc<Shared>, folder: &ContainerFolder, attempt: AttemptId, he
             destroy(shared, folder);
             reap(shim);
             drop((range, gpus, disk, image));
-            // Who took over finds that node and shim went down together.
-            let ending = if adopted {
+            // Node and shim went down together.
+            let ending = if was_gone {
                 Ending::Lost
             } else {
                 let reason = "ContainerRuntimeError: the shim of the container was killed".to_owned();

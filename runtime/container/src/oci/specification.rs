@@ -17,6 +17,8 @@ use super::seccomp;
 use crate::cdi::{Edits, Moment};
 
 /// What runc 1.1 and all after it know.
+/// When the machine has no memory left, jobs go before what keeps them; as workers do.
+const OOM_SCORE: i32 = 500;
 const VERSION: &str = "1.0.2";
 
 /// What root may do to what is the container's own anyway; without these tar, apt and pip fail. They
@@ -112,6 +114,7 @@ fn process(plan: &Plan<'_>) -> Result<Process, SpecError> {
         .set_cwd(PathBuf::from(working_directory(plan)?))
         .set_capabilities(Some(capabilities(plan)))
         .set_rlimits(Some(rlimits(plan)?))
+        .set_oom_score_adj(Some(OOM_SCORE))
         .set_no_new_privileges(Some(plan.identity != Identity::Host));
     Ok(process)
 }

@@ -47,8 +47,8 @@ impl Rootfs {
     /// Mounts all of it. This process must have a mount namespace of its own. `changes` is the folder
     /// for changes where there is no disk.
     pub(crate) fn mount(order: &Order, changes: &Path) -> Result<Self, Unmountable> {
-        let site =
-            site(order).ok_or_else(|| at("mounting")(io::Error::other("no folder of the host can be covered")))?;
+        let site = site(order, changes)
+            .ok_or_else(|| at("mounting")(io::Error::other("no folder of the host can be covered")))?;
         let memory = mounts::memory(SITE_BYTES).map_err(at("mounting memory"))?;
         mounts::attach(memory, &site).map_err(at("mounting memory"))?;
         rustix::process::chdir(&site).map_err(|error| at("mounting")(error.into()))?;
@@ -156,11 +156,11 @@ fn owner(users: Users) -> u32 {
 }
 
 /// A folder to cover: none that anything of this container lies below.
-fn site(order: &Order) -> Option<PathBuf> {
+fn site(order: &Order, changes: &Path) -> Option<PathBuf> {
     let own = std::env::current_exe().ok();
     let needed = || {
         let layers = order.layers.iter().map(PathBuf::as_path);
-        layers.chain(order.allowed.iter().map(PathBuf::as_path)).chain([&*order.runtime]).chain(own.as_deref())
+        layers.chain(order.allowed.iter().map(PathBuf::as_path)).chain([&*order.runtime, changes]).chain(own.as_deref())
     };
     let usable = |site: &&Path| site.is_dir() && !needed().any(|path| path.starts_with(site));
     SITES.iter().map(Path::new).find(usable).map(Path::to_owned)
