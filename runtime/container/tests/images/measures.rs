@@ -38,7 +38,10 @@ fn a_layer_of_many_files() {
     let pulled = begun.elapsed();
     let begun = Instant::now();
     node.store_is_emptied();
-    node.until(|node| node.names("tmp").is_empty());
+    // However busy the disk is.
+    while !node.names("tmp").is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
     eprintln!("300,000 files: pulled in {pulled:.2?}, removed in {:.2?}", begun.elapsed());
 }
 
