@@ -94,6 +94,8 @@ pub(crate) struct Catalogue {
     state: Mutex<State>,
     /// Held while a layer is put in its place.
     placing: Mutex<()>,
+    /// What is out of sight and still to be removed, which may take long.
+    pub(super) gone: Mutex<Vec<Folder>>,
     /// Told when something may have become superfluous.
     pub(crate) released: Arc<Notify>,
 }
@@ -165,7 +167,14 @@ impl Catalogue {
         clear(&tmp, now(), unpacker).map_err(at(&tmp))?;
         let temporary = Temporary::new(tmp, Arc::clone(unpacker));
         let state = folders.read(&temporary).map_err(at(home))?;
-        Ok(Self { folders, temporary, state: Mutex::new(state), placing: Mutex::default(), released: Arc::default() })
+        Ok(Self {
+            folders,
+            temporary,
+            state: Mutex::new(state),
+            placing: Mutex::default(),
+            gone: Mutex::default(),
+            released: Arc::default(),
+        })
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

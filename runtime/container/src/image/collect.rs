@@ -45,6 +45,8 @@ impl Catalogue {
         };
         // This may take long, and nobody sees it any more.
         drop(gone);
+        let removed = std::mem::take(&mut *self.gone.lock().expect("no holder of this lock panics"));
+        drop(removed);
         self.remove_abandoned(most_bytes)
     }
 
@@ -70,7 +72,9 @@ impl Catalogue {
             }
             self.take_orphans(&mut state)?
         };
-        drop(gone);
+        // Who asked needn't wait until all of it is off the disk.
+        self.gone.lock().expect("no holder of this lock panics").extend(gone);
+        self.released.notify_one();
         Ok(Removed::Gone)
     }
 

@@ -9,8 +9,41 @@ use crate::archive::{Tar, noise};
 use crate::node::Node;
 use crate::registry::Registry;
 
-pub(crate) const TESTS: &[Test] =
-    &[("an_image_of_100_mb_is_pulled_and_removed", an_image_of_100_mb_is_pulled_and_removed)];
+pub(crate) const TESTS: &[Test] = &[
+    ("an_image_of_100_mb_is_pulled_and_removed", an_image_of_100_mb_is_pulled_and_removed),
+    ("a_layer_larger_than_its_processs_memory", a_layer_larger_than_its_processs_memory),
+    ("a_layer_of_many_files", a_layer_of_many_files),
+];
+
+fn a_layer_larger_than_its_processs_memory() {
+    let registry = Registry::start();
+    let zeros = vec![0; 700 << 20];
+    registry.image("a", "1", &[Tar::new().file("a", &zeros).file("b", &zeros).finish()], json!({}));
+    let node = Node::new(&registry);
+    let begun = Instant::now();
+    drop(node.image(&format!("{}/a:1", registry.host)));
+    eprintln!("1.4 GB in one layer: {:.2?}", begun.elapsed());
+}
+
+fn a_layer_of_many_files() {
+    let registry = Registry::start();
+    let mut tar = Tar::new();
+    for number in 0..300_000 {
+        tar = tar.file(&format!("d{}/f{number}", number % 3000), b"x");
+    }
+    registry.image("a", "1", &[tar.finish()], json!({}));
+    let node = Node::new(&registry);
+    let begun = Instant::now();
+    drop(node.image(&format!("{}/a:1", registry.host)));
+    let pulled = begun.elapsed();
+    let begun = Instant::now();
+    node.store_is_emptied();
+    // However busy the disk is.
+    while !node.names("tmp").is_empty() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    eprintln!("300,000 files: pulled in {pulled:.2?}, removed in {:.2?}", begun.elapsed());
+}
 
 /// About what a small Debian with Python is: 4,600 files, half of their bytes compressible.
 fn large() -> Vec<u8> {
@@ -52,6 +85,7 @@ fn an_image_of_100_mb_is_pulled_and_removed() {
         let again = begun.elapsed() / 100;
         let begun = Instant::now();
         node.store_is_emptied();
+        node.until(|node| node.names("tmp").is_empty());
         let removed = begun.elapsed();
         eprintln!("{name}: pulled and unpacked {pulled:.2?}, resolved again {again:.2?}, removed {removed:.2?}");
     }
