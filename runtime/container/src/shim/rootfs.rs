@@ -82,8 +82,7 @@ impl Rootfs {
         fs::set_permissions(&upper, fs::Permissions::from_mode(root_mode(&lower[1..])?))?;
         chown(&upper, Some(owner), Some(owner))?;
         fs::create_dir("root")?;
-        let overlay = mounts::overlay(&Overlay { lower: &lower, upper: &upper, work: &work })?;
-        mounts::attach(overlay, &self.root())
+        mounts::overlay(&Overlay { lower: &lower, upper: &upper, work: &work }, &self.root())
     }
 
     /// Mounts a volume where the runtime can bind it from. `user` and `group` are the process's.
