@@ -35,6 +35,9 @@ pub(crate) struct ContainerArguments {
     /// Refuse images where this machine can't bound what a container takes of it
     #[arg(long)]
     require_limits: bool,
+    /// Registry that images may come from: a host, or a host and a port; repeatable [default: any]
+    #[arg(long, value_name = "HOST")]
+    allow_registry: Vec<String>,
     /// Registry that is spoken to without TLS: a host, or a host and a port; repeatable
     #[arg(long, value_name = "HOST")]
     insecure_registry: Vec<String>,
@@ -87,6 +90,7 @@ impl ContainerArguments {
             tracing::warn!(file = %failure.path.display(), "a CDI specification is not usable: {}", output::visible(&failure.reason.to_string()));
         }
         let mut images = image::Options::new(data_dir.to_owned(), command("unpack"));
+        images.allowed_registries.clone_from(&self.allow_registry);
         images.plain_http_registries.clone_from(&self.insecure_registry);
         images.registry_auth.clone_from(&self.registry_auth);
         images.registry_ca.clone_from(&self.registry_ca);

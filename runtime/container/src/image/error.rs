@@ -11,6 +11,9 @@ pub enum PullError {
     /// It is not how images are called.
     #[error("invalid reference {0}")]
     Reference(String),
+    /// The owner of this node lets nobody ask that registry.
+    #[error("registry {0} is not allowed on this node")]
+    NotAllowed(String),
     /// Nothing answers, or not as a registry does.
     #[error("{registry} cannot be reached: {reason}")]
     Unreachable {
@@ -90,6 +93,7 @@ impl PullError {
             // The registry is there but can't say.
             Self::Refused { status, .. } => *status == 429 || *status >= 500,
             Self::Reference(_)
+            | Self::NotAllowed(_)
             | Self::Digest { .. }
             | Self::Size { .. }
             | Self::TooLarge { .. }

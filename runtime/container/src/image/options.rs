@@ -11,6 +11,8 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// A program and arguments that call [`unpack_main`](crate::unpack_main).
     pub unpack_command: Vec<OsString>,
+    /// Registries that may be asked: `host` or `host:port`; any where there are none.
+    pub allowed_registries: Vec<String>,
     /// Registries that speak plain HTTP: `host` or `host:port`.
     pub plain_http_registries: Vec<String>,
     /// Credentials, as Docker's `config.json` has them in `auths`.
@@ -43,6 +45,7 @@ impl Options {
         Self {
             data_dir,
             unpack_command,
+            allowed_registries: Vec::new(),
             plain_http_registries: Vec::new(),
             registry_auth: None,
             registry_ca: None,

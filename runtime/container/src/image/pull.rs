@@ -19,7 +19,7 @@ use super::flights::Flights;
 use super::manifest::{self, Descriptor, Manifest};
 use super::options::Options;
 use super::reference::{Reference, Version};
-use super::registry::Client;
+use super::registry::{Client, MOST_TRIES};
 use super::unpacker::{Bounds, Folder, Running, UnpackError, Unpacker};
 use super::{Image, ImageConfig, Resolved, implied};
 use crate::unpack::wire::{Form, Unpacked};
@@ -149,6 +149,10 @@ impl Puller {
         if let Some(resolved) = self.known(&reference) {
             return Ok(resolved);
         }
+        let allowed = &self.options.allowed_registries;
+        if !allowed.is_empty() && !allowed.contains(&reference.registry) {
+            return Err(PullError::NotAllowed(reference.registry));
+        }
         let limit = self.options.pull_timeout;
         // Whatever becomes of it: what is superfluous afterwards goes.
         let _collect = NotifyOnDrop(Arc::clone(&self.catalogue.released));
@@ -226,7 +230,9 @@ impl Puller {
                 let turn = this.turn(&key);
                 let _turn = turn.lock().await;
                 this.tags.close(&key);
-                match this.client.digest_of_tag(&key).await? {
+                // Where there is a copy nobody has to wait for a registry that has no time.
+                let tries = if this.catalogue.name(&key.to_string()).is_some() { 1 } else { MOST_TRIES };
+                match this.client.digest_of_tag(&key, tries).await? {
                     Some(digest) => Ok((digest, None)),
                     None => {
                         let text = this.client.manifest(&key, None).await?;

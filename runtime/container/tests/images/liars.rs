@@ -19,6 +19,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("no_more_is_read_than_was_promised", no_more_is_read_than_was_promised),
     ("what_a_registry_says_is_passed_on", what_a_registry_says_is_passed_on),
     ("a_busy_registry_is_asked_again", a_busy_registry_is_asked_again),
+    ("nobody_waits_for_a_busy_registry_whose_image_is_here", nobody_waits_for_a_busy_registry_whose_image_is_here),
+    ("a_registry_that_is_not_allowed_is_not_asked", a_registry_that_is_not_allowed_is_not_asked),
     ("a_silent_registry_is_given_up", a_silent_registry_is_given_up),
     ("a_pull_has_an_end", a_pull_has_an_end),
     ("redirections_are_followed_without_credentials", redirections_are_followed_without_credentials),
@@ -172,6 +174,33 @@ fn a_busy_registry_is_asked_again() {
         Node::new(&registry).image(&name(&registry));
         assert_eq!(count.load(Ordering::SeqCst), 8);
     }
+}
+
+fn nobody_waits_for_a_busy_registry_whose_image_is_here() {
+    let (registry, _) = one();
+    let node = Node::new(&registry);
+    let before = node.image(&name(&registry)).digest;
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    registry.behave(move |_, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Reply::new(503, "")
+    });
+    assert_eq!(node.image(&name(&registry)).digest, before);
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+}
+
+fn a_registry_that_is_not_allowed_is_not_asked() {
+    let (registry, _) = one();
+    let node = Node::with(&registry, |options| options.allowed_registries.push("elsewhere.example".to_owned()));
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    registry.behave(move |_, reply| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        reply
+    });
+    assert!(node.error(&name(&registry)).ends_with("is not allowed on this node"));
+    assert_eq!(count.load(Ordering::SeqCst), 0);
 }
 
 fn a_silent_registry_is_given_up() {

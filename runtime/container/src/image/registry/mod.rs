@@ -29,7 +29,7 @@ const MOST_ANSWER: u64 = 1 << 20;
 /// Most characters of a registry's own words.
 const MOST_WORDS: usize = 500;
 /// Tries of a request that a registry has no time for.
-const MOST_TRIES: u32 = 4;
+pub(crate) const MOST_TRIES: u32 = 4;
 /// Longest that a registry may ask to wait.
 const MOST_WAIT: Duration = Duration::from_secs(20);
 
@@ -59,9 +59,13 @@ impl Client {
         Ok(Self { http, keys, passes: Passes::default(), retry_delay: options.retry_delay })
     }
 
-    /// The digest that a tag stands for, if the registry says it without more.
-    pub(crate) async fn digest_of_tag(&self, reference: &Reference) -> Result<Option<Digest>, PullError> {
-        let answer = self.manifest_answer(Method::HEAD, reference, None).await?;
+    /// The digest that a tag stands for, if the registry says it without more. A registry that has no
+    /// time is asked so many times, and its last answer is an error.
+    pub(crate) async fn digest_of_tag(&self, reference: &Reference, tries: u32) -> Result<Option<Digest>, PullError> {
+        let answer = self.manifest_answer(Method::HEAD, reference, None, tries).await?;
+        if is_busy(answer.status) {
+            return Err(refused(format!("manifest {reference}"), answer).await);
+        }
         let digest = answer.headers.get("docker-content-digest").and_then(|digest| digest.to_str().ok());
         Ok(digest.filter(|_| answer.status == StatusCode::OK).and_then(|digest| digest.parse().ok()))
     }
@@ -72,7 +76,7 @@ impl Client {
             Some(digest) => format!("manifest {digest} of {}", name(reference)),
             None => format!("manifest {reference}"),
         };
-        let answer = self.manifest_answer(Method::GET, reference, digest).await?;
+        let answer = self.manifest_answer(Method::GET, reference, digest, MOST_TRIES).await?;
         if answer.status != StatusCode::OK {
             return Err(refused(what, answer).await);
         }
@@ -89,6 +93,7 @@ impl Client {
         method: Method,
         reference: &Reference,
         digest: Option<Digest>,
+        tries: u32,
     ) -> Result<Answer, PullError> {
         let version = match (&digest, &reference.version) {
             (Some(digest), _) | (None, Version::Digest(digest)) => digest.to_string(),
@@ -97,7 +102,7 @@ impl Client {
         let mut headers = HeaderMap::new();
         let accepted = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST].join(", ");
         headers.insert(ACCEPT, HeaderValue::from_str(&accepted).expect("types are plain text"));
-        self.ask(method, reference, &format!("manifests/{version}"), headers).await
+        self.ask(method, reference, &format!("manifests/{version}"), headers, tries).await
     }
 
     /// A blob, from `offset` on if the registry can.
@@ -107,7 +112,7 @@ impl Client {
             let range = HeaderValue::from_str(&format!("bytes={offset}-"));
             headers.insert(RANGE, range.expect("digits are plain text"));
         }
-        let answer = self.ask(Method::GET, reference, &format!("blobs/{digest}"), headers).await?;
+        let answer = self.ask(Method::GET, reference, &format!("blobs/{digest}"), headers, MOST_TRIES).await?;
         let begins = match answer.status {
             StatusCode::OK => Some(0),
             StatusCode::PARTIAL_CONTENT => range_start(&answer).filter(|start| *start == offset),
@@ -127,13 +132,13 @@ impl Client {
         reference: &Reference,
         path: &str,
         headers: HeaderMap,
+        most_tries: u32,
     ) -> Result<Answer, PullError> {
         let mut tries = 0;
         loop {
             let answer = self.ask_with_pass(&method, reference, path, &headers).await?;
             tries += 1;
-            let busy = answer.status == StatusCode::TOO_MANY_REQUESTS || answer.status.is_server_error();
-            if !busy || tries >= MOST_TRIES {
+            if !is_busy(answer.status) || tries >= most_tries {
                 return Ok(answer);
             }
             let told = answer.headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
@@ -240,6 +245,11 @@ fn unreachable(registry: &str, error: &HttpError) -> PullError {
         other => other.to_string(),
     };
     PullError::Unreachable { registry: registry.to_owned(), reason }
+}
+
+/// Whether it may say something else in a moment.
+fn is_busy(status: StatusCode) -> bool {
+    status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error()
 }
 
 fn range_start(answer: &Answer) -> Option<u64> {
