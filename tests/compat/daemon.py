@@ -188,6 +188,21 @@ class Daemon:
         assert status in (200, 201), f"{name}: {status} {body[:500]!r}"
         return json.loads(body)
 
+    def load(self, name, archive):
+        """Loads an image from the bytes of an archive, as `wasmbatch images load` does."""
+        path = "/wasmbatch/v1/images?name=" + urllib.parse.quote(name, safe="")
+        status, _, body = raw_request(
+            self.endpoint, "PUT", path, archive, {"Content-Type": "application/x-tar"}
+        )
+        assert status == 201, f"{name}: {status} {body[:500]!r}"
+        return json.loads(body)
+
+    def images(self):
+        """The images of this node, by name."""
+        status, _, body = raw_request(self.endpoint, "GET", "/wasmbatch/v1/images")
+        assert status == 200, f"{status} {body[:500]!r}"
+        return {image["name"]: image for image in json.loads(body)["images"]}
+
     def push_guests(self, *names):
         """Uploads example guests under their own names."""
         for name in names or [path.stem for path in sorted(PREBUILT.glob("*.wasm"))]:

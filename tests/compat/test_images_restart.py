@@ -1,0 +1,250 @@
+"""Containers outlive the node: what a kill -9 or a SIGTERM of the daemon, of a shim, or of both leads to."""
+
+import glob
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from daemon import until
+from jobs import ContainerLab
+
+EXITED = "Essential container in task exited"
+LOST = "Host EC2 (instance "
+# Counts aloud until it is told to end by a file on a shared folder.
+COUNTING = "i=0; while [ ! -e /shared/end ]; do i=$((i+1)); echo $i; usleep 2000; done; echo last; exit 7"
+
+
+@pytest.fixture
+def lab(new_container_node):
+    lab = ContainerLab(new_container_node())
+    yield lab
+    if lab.node.process.poll() is None:
+        ContainerLab.close(reopened_lab(lab))
+
+
+def reopened_lab(lab):
+    """A lab of the same jobs for the node as it is now."""
+    again = ContainerLab(lab.node)
+    again.jobs = lab.jobs
+    return again
+
+
+def reopened(lab):
+    lab.node.start()
+    return reopened_lab(lab)
+
+
+def with_shared(lab):
+    return {
+        "volumes": [{"name": "shared", "host": {"sourcePath": str(lab.node.shared)}}],
+        "mountPoints": [{"sourceVolume": "shared", "containerPath": "/shared"}],
+    }
+
+
+def say_end(lab):
+    (lab.node.shared / "end").touch()
+
+
+def begin_counting(lab, **submit):
+    return lab.begin(COUNTING, "3", submit=submit, container=with_shared(lab))
+
+
+def check_counted(lab, job):
+    """No line is lost, and none is there twice."""
+    lines = lab.lines(job)
+    assert lines[-1] == "last"
+    assert lines[:-1] == [str(number) for number in range(1, len(lines))]
+
+
+def shims(node):
+    """Process ids of the shims of this node's containers."""
+    found = []
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            words = Path(path).read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"shim" in words and any(str(node.data).encode() in word for word in words):
+            found.append(int(path.split("/")[2]))
+    return found
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def test_a_container_outlives_kill_9_of_the_node_and_is_the_same_attempt(lab):
+    job = begin_counting(lab)
+    lab.node.kill()
+    written = lab.node.shared / "while-away"
+    written.touch()
+    lab = reopened(lab)
+    assert lab.job(job["jobId"])["status"] == "RUNNING"
+    say_end(lab)
+    ended = lab.wait(job["jobId"], "FAILED")
+    assert ended["container"]["exitCode"] == 7
+    assert ended["statusReason"] == EXITED
+    assert len(ended["attempts"]) == 1
+    assert ended["startedAt"] == job["startedAt"]
+    check_counted(lab, ended)
+
+
+def test_a_container_outlives_sigterm_of_the_node(lab):
+    job = begin_counting(lab)
+    assert lab.node.stop() == 0
+    assert shims(lab.node)
+    lab = reopened(lab)
+    say_end(lab)
+    ended = lab.wait(job["jobId"], "FAILED")
+    assert ended["container"]["exitCode"] == 7
+    assert len(ended["attempts"]) == 1
+    check_counted(lab, ended)
+
+
+def test_a_container_that_ends_while_no_node_is_there_has_ended_as_it_did(lab):
+    job = begin_counting(lab)
+    lab.node.kill()
+    say_end(lab)
+    processes = shims(lab.node)
+    until(lambda: not any(map(alive, processes)), 30, "the end of the container")
+    lab = reopened(lab)
+    ended = lab.wait(job["jobId"], "FAILED")
+    assert ended["container"]["exitCode"] == 7
+    assert len(ended["attempts"]) == 1
+    check_counted(lab, ended)
+
+
+def test_again_and_again_loses_and_doubles_no_line(lab):
+    job = begin_counting(lab)
+    stream = job["container"]["logStreamName"]
+    for _ in range(4):
+        seen = len(lab.events(stream))
+        lab.node.kill()
+        lab = reopened(lab)
+        # Each life of the node gets some of it.
+        until(lambda lab=lab, seen=seen: len(lab.events(stream)) > seen, 20, "more lines")
+    say_end(lab)
+    ended = lab.wait(job["jobId"], "FAILED")
+    assert len(ended["attempts"]) == 1
+    check_counted(lab, ended)
+
+
+def test_ten_containers_outlive_the_node_together(lab):
+    array = lab.submit(
+        lab.define_shell(COUNTING, container=with_shared(lab)), arrayProperties={"size": 10}
+    )
+    children = [f"{array}:{index}" for index in range(10)]
+    for child in children:
+        lab.wait(child, "RUNNING")
+    lab.node.kill()
+    lab = reopened(lab)
+    say_end(lab)
+    lab.wait(array, "FAILED", seconds=60)
+    for child in lab.described(children).values():
+        assert child["container"]["exitCode"] == 7
+        assert len(child["attempts"]) == 1
+        check_counted(lab, child)
+
+
+def test_a_timeout_goes_on_over_a_restart(lab):
+    script = "trap 'echo asked; exit 3' TERM; echo ready; sleep 600 & wait"
+    job = lab.begin(script, "ready", submit={"timeout": {"attemptDurationSeconds": 3}})
+    lab.node.kill()
+    lab = reopened(lab)
+    ended = lab.wait(job["jobId"], "FAILED")
+    assert ended["statusReason"] == "Job attempt duration exceeded timeout"
+    assert ended["container"]["exitCode"] == 3
+    assert 3000 <= ended["stoppedAt"] - ended["startedAt"] < 15_000
+
+
+def test_a_container_that_was_taken_over_can_be_terminated(lab):
+    job = lab.begin("trap 'echo asked; exit 3' TERM; echo ready; sleep 600 & wait", "ready")
+    lab.node.kill()
+    lab = reopened(lab)
+    lab.batch.terminate_job(jobId=job["jobId"], reason="enough")
+    ended = lab.wait(job["jobId"], "FAILED")
+    assert ended["statusReason"] == "enough"
+    assert ended["container"]["exitCode"] == 3
+    assert lab.lines(ended) == ["ready", "asked"]
+
+
+def test_a_taken_over_container_holds_its_room(new_container_node):
+    lab = ContainerLab(new_container_node(vcpus=1))
+    job = begin_counting(lab)
+    waiting = lab.submit(lab.define_shell("echo next"))
+    lab.node.kill()
+    lab = reopened(lab)
+    assert lab.job(job["jobId"])["status"] == "RUNNING"
+    assert lab.job(waiting)["status"] in ("SUBMITTED", "PENDING", "RUNNABLE")
+    say_end(lab)
+    lab.wait(job["jobId"], "FAILED")
+    lab.wait(waiting, "SUCCEEDED")
+    lab.close()
+
+
+def test_kill_9_while_containers_begin_and_end_loses_no_job(lab):
+    definition = lab.define_shell("echo $AWS_BATCH_JOB_ID")
+    accepted = []
+    for _ in range(3):
+        accepted += [lab.submit(definition) for _ in range(8)]
+        lab.node.kill()
+        lab = reopened(lab)
+    for job_id in accepted:
+        job = lab.wait(job_id, "SUCCEEDED", seconds=60)
+        assert lab.lines(job) == [job_id]
+
+
+def test_a_killed_shim_fails_its_attempt_and_takes_the_container_along(lab):
+    job = begin_counting(lab)
+    neighbour = lab.begin("trap 'exit 0' TERM; echo ready; sleep 600 & wait", "ready")
+    [shim] = [
+        pid for pid in shims(lab.node) if job["jobId"].encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    os.kill(shim, signal.SIGKILL)
+    ended = lab.wait(job["jobId"], "FAILED")
+    assert ended["container"]["exitCode"] == 137
+    assert ended["container"]["reason"].startswith("ContainerRuntimeError: ")
+    assert lab.job(neighbour["jobId"])["status"] == "RUNNING"
+    lab.end(neighbour)
+
+
+def test_a_killed_shim_is_an_attempt_that_may_be_tried_again(lab):
+    job = begin_counting(lab, retryStrategy={"attempts": 2})
+    os.kill(shims(lab.node)[0], signal.SIGKILL)
+    until(lambda: len(lab.job(job["jobId"])["attempts"]) == 1, 30, "the end of the first attempt")
+    say_end(lab)
+    ended = lab.wait(job["jobId"], "FAILED")
+    assert [attempt["container"]["exitCode"] for attempt in ended["attempts"]] == [137, 7]
+
+
+def test_shim_and_node_killed_together_are_an_interruption(lab):
+    job = begin_counting(lab)
+    processes = shims(lab.node)
+    lab.node.kill()
+    for pid in processes:
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not any(map(alive, processes)), 10, "the end of the shims")
+    lab = reopened(lab)
+    say_end(lab)
+    ended = lab.wait(job["jobId"], "FAILED")
+    first, second = ended["attempts"]
+    assert first["statusReason"].startswith(LOST)
+    assert second["container"]["exitCode"] == 7
+
+
+
+
+def test_loop_devices_are_let_go_when_no_container_needs_them(lab):
+    lab.shell("echo x > /file")
+    folder = str(lab.node.data)
+
+    def held():
+        paths = glob.glob("/sys/block/loop*/loop/backing_file")
+        return [path for path in paths if folder in Path(path).read_text()]
+
+    until(lambda: not held(), 30, "the end of the last loop device")
