@@ -5,6 +5,7 @@ import pytest
 import images
 from daemon import Daemon
 from jobs import ContainerLab, Lab
+from registries import LyingRegistry, Registry
 
 _RUNNING = pytest.StashKey[list]()
 
@@ -95,7 +96,8 @@ def box(box_tar):
 @pytest.fixture(scope="session")
 def _shared_container_node(tmp_path_factory, pytestconfig, box):
     makes = _makes_container_nodes(tmp_path_factory.mktemp("containers"), pytestconfig.stash[_RUNNING], box)
-    yield next(makes)()
+    # Registries of tests speak plain HTTP, whatever their port.
+    yield next(makes)(flags=["--insecure-registry", "127.0.0.1"])
     yield from makes
 
 
@@ -105,6 +107,22 @@ def container_node(_shared_container_node):
     node = _shared_container_node
     assert node.process.poll() is None, f"the shared daemon died\n{node.stderr()}"
     return node
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory):
+    """A registry that anybody may pull from, and the tests push to."""
+    registry = Registry(tmp_path_factory.mktemp("registry") / "open").start()
+    yield registry
+    registry.stop()
+
+
+@pytest.fixture
+def liar():
+    """A registry that lies where a test tells it to."""
+    registry = LyingRegistry()
+    yield registry
+    registry.close()
 
 
 @pytest.fixture

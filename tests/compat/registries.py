@@ -164,7 +164,7 @@ class Answer:
         self.length = len(body) if length is None else length
 
 
-def refusal(status, code, message, **headers):
+def refuses(status, code, message, **headers):
     """A refusal as the specification of registries has it."""
     return Answer(status, json_bytes({"errors": [{"code": code, "message": message}]}), headers)
 
@@ -213,7 +213,7 @@ class LyingRegistry:
     def lie(self, path, what):
         self.lies[path] = what
 
-    def lie_about_layer(self, repository, image, what, number=0):
+    def lie_about_layer(self, repository, image, what, number=-1):
         self.lie(f"/v2/{repository}/blobs/{image.content['layers'][number]['digest']}", what)
 
     def requests(self, ending=""):
@@ -233,7 +233,7 @@ class LyingRegistry:
         elif path == "/v2/":
             answer = Answer(200, b"{}")
         else:
-            answer = refusal(404, "MANIFEST_UNKNOWN", "manifest unknown")
+            answer = refuses(404, "MANIFEST_UNKNOWN", "manifest unknown")
         if answer is not None:
             self.write(handler, answer)
 
