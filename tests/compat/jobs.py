@@ -185,6 +185,11 @@ class ContainerLab(Lab):
     def define(self, image, *command, name=None, **more):
         return super().define(image, *command, name=name or unique("image"), **more)
 
+    def reopen(self):
+        """Starts the node again, and goes on with it."""
+        self.node.start()
+        self.batch, self.logs = self.node.batch(), self.node.logs()
+
     def shell(self, script, wanted="SUCCEEDED", image=None, seconds=30.0, **more):
         """Runs a script in busybox, or in an image that has a shell; returns the job's last description."""
         job_id = self.submit(self.define_shell(script, image, **more))

@@ -20,20 +20,7 @@ COUNTING = "i=0; while [ ! -e /shared/end ]; do i=$((i+1)); echo $i; usleep 2000
 def lab(new_container_node):
     lab = ContainerLab(new_container_node())
     yield lab
-    if lab.node.process.poll() is None:
-        ContainerLab.close(reopened_lab(lab))
-
-
-def reopened_lab(lab):
-    """A lab of the same jobs for the node as it is now."""
-    again = ContainerLab(lab.node)
-    again.jobs = lab.jobs
-    return again
-
-
-def reopened(lab):
-    lab.node.start()
-    return reopened_lab(lab)
+    lab.close()
 
 
 def with_shared(lab):
@@ -81,9 +68,7 @@ def alive(pid):
 def test_a_container_outlives_kill_9_of_the_node_and_is_the_same_attempt(lab):
     job = begin_counting(lab)
     lab.node.kill()
-    written = lab.node.shared / "while-away"
-    written.touch()
-    lab = reopened(lab)
+    lab.reopen()
     assert lab.job(job["jobId"])["status"] == "RUNNING"
     say_end(lab)
     ended = lab.wait(job["jobId"], "FAILED")
@@ -98,7 +83,7 @@ def test_a_container_outlives_sigterm_of_the_node(lab):
     job = begin_counting(lab)
     assert lab.node.stop() == 0
     assert shims(lab.node)
-    lab = reopened(lab)
+    lab.reopen()
     say_end(lab)
     ended = lab.wait(job["jobId"], "FAILED")
     assert ended["container"]["exitCode"] == 7
@@ -112,7 +97,7 @@ def test_a_container_that_ends_while_no_node_is_there_has_ended_as_it_did(lab):
     say_end(lab)
     processes = shims(lab.node)
     until(lambda: not any(map(alive, processes)), 30, "the end of the container")
-    lab = reopened(lab)
+    lab.reopen()
     ended = lab.wait(job["jobId"], "FAILED")
     assert ended["container"]["exitCode"] == 7
     assert len(ended["attempts"]) == 1
@@ -125,9 +110,9 @@ def test_again_and_again_loses_and_doubles_no_line(lab):
     for _ in range(4):
         seen = len(lab.events(stream))
         lab.node.kill()
-        lab = reopened(lab)
+        lab.reopen()
         # Each life of the node gets some of it.
-        until(lambda lab=lab, seen=seen: len(lab.events(stream)) > seen, 20, "more lines")
+        until(lambda seen=seen: len(lab.events(stream)) > seen, 20, "more lines")
     say_end(lab)
     ended = lab.wait(job["jobId"], "FAILED")
     assert len(ended["attempts"]) == 1
@@ -142,7 +127,7 @@ def test_ten_containers_outlive_the_node_together(lab):
     for child in children:
         lab.wait(child, "RUNNING")
     lab.node.kill()
-    lab = reopened(lab)
+    lab.reopen()
     say_end(lab)
     lab.wait(array, "FAILED", seconds=60)
     for child in lab.described(children).values():
@@ -155,7 +140,7 @@ def test_a_timeout_goes_on_over_a_restart(lab):
     script = "trap 'echo asked; exit 3' TERM; echo ready; sleep 600 & wait"
     job = lab.begin(script, "ready", submit={"timeout": {"attemptDurationSeconds": 3}})
     lab.node.kill()
-    lab = reopened(lab)
+    lab.reopen()
     ended = lab.wait(job["jobId"], "FAILED")
     assert ended["statusReason"] == "Job attempt duration exceeded timeout"
     assert ended["container"]["exitCode"] == 3
@@ -165,7 +150,7 @@ def test_a_timeout_goes_on_over_a_restart(lab):
 def test_a_container_that_was_taken_over_can_be_terminated(lab):
     job = lab.begin("trap 'echo asked; exit 3' TERM; echo ready; sleep 600 & wait", "ready")
     lab.node.kill()
-    lab = reopened(lab)
+    lab.reopen()
     lab.batch.terminate_job(jobId=job["jobId"], reason="enough")
     ended = lab.wait(job["jobId"], "FAILED")
     assert ended["statusReason"] == "enough"
@@ -178,7 +163,7 @@ def test_a_taken_over_container_holds_its_room(new_container_node):
     job = begin_counting(lab)
     waiting = lab.submit(lab.define_shell("echo next"))
     lab.node.kill()
-    lab = reopened(lab)
+    lab.reopen()
     assert lab.job(job["jobId"])["status"] == "RUNNING"
     assert lab.job(waiting)["status"] in ("SUBMITTED", "PENDING", "RUNNABLE")
     say_end(lab)
@@ -193,7 +178,7 @@ def test_kill_9_while_containers_begin_and_end_loses_no_job(lab):
     for _ in range(3):
         accepted += [lab.submit(definition) for _ in range(8)]
         lab.node.kill()
-        lab = reopened(lab)
+        lab.reopen()
     for job_id in accepted:
         job = lab.wait(job_id, "SUCCEEDED", seconds=60)
         assert lab.lines(job) == [job_id]
@@ -229,7 +214,7 @@ def test_shim_and_node_killed_together_are_an_interruption(lab):
     for pid in processes:
         os.kill(pid, signal.SIGKILL)
     until(lambda: not any(map(alive, processes)), 10, "the end of the shims")
-    lab = reopened(lab)
+    lab.reopen()
     say_end(lab)
     ended = lab.wait(job["jobId"], "FAILED")
     first, second = ended["attempts"]
