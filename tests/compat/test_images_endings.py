@@ -210,7 +210,7 @@ def test_a_log_without_an_end_takes_neither_the_nodes_memory_nor_its_disk(new_co
         assert boxes.lines(boxes.wait(job_id, "SUCCEEDED")) == ["well"]
     # Both are looked at while it floods, and for as long as other containers come and go beside it.
     folder = node.data / "containers"
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 3
     while time.monotonic() < deadline:
         kept = sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
         assert kept < 256 << 20, "what the container wrote piles up"
