@@ -159,7 +159,9 @@ def compressed(tar, how):
     return done.stdout, "+zstd"
 
 
-def image(*tars, how="gzip", docker=False, architecture=ARCHITECTURE, system="linux", diff_ids=None, **config):
+def image(
+    *tars, how="gzip", docker=False, architecture=ARCHITECTURE, system="linux", diff_ids=None, **config
+):
     """An image of layers. `config` is what its configuration says of the container, in OCI's words."""
     blobs, layers = {}, []
     for tar in tars:
@@ -195,7 +197,7 @@ def index(*entries, docker=False):
     """An index of images, each with its platform: `("linux/arm64/v8", image)`."""
     below, blobs, manifests = [], {}, {}
     for where, member in entries:
-        names = dict(zip(("os", "architecture", "variant"), where.split("/")))
+        names = dict(zip(("os", "architecture", "variant"), where.split("/"), strict=False))
         below.append(member.descriptor(platform=names))
         blobs |= member.blobs
         manifests |= {member.digest: (member.media_type, member.manifest), **member.manifests}
@@ -308,7 +310,7 @@ _LOADS = (b"\x48\xbf", b"\x48\xbe", b"\x48\xba", b"\x49\xba", b"\x49\xb8", b"\x4
 def system_call(number, *arguments):
     """A program for x86-64 that makes one system call and exits with the error's number, or with 0."""
     code = b"\x48\xb8" + number.to_bytes(8, "little")
-    for load, value in zip(_LOADS, arguments):
+    for load, value in zip(_LOADS, arguments, strict=False):
         code += load + (value & (2**64 - 1)).to_bytes(8, "little")
     code += b"\x0f\x05"  # syscall
     code += b"\x31\xff"  # xor edi, edi

@@ -237,7 +237,7 @@ class ContainerLab(Lab):
 
 
 def nothing_left(node, job_ids):
-    """Waits until nothing of the containers of these jobs is left on this machine, whatever became of them."""
+    """Waits until nothing of the containers of these jobs is left on this machine."""
     until(lambda: not left_of(node, job_ids), 20, "the last of containers that have ended")
 
 

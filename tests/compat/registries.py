@@ -1,4 +1,4 @@
-"""Registries for tests: Debian's docker-registry on a port of its own, and one in Python that lies on demand."""
+"""Registries for tests: Debian's docker-registry on a port of its own, and one here that lies on demand."""
 
 import base64
 import contextlib
@@ -135,7 +135,17 @@ class Tls:
         self.authority, self.certificate, self.key = (
             folder / name for name in ("authority.pem", "certificate.pem", "key.pem")
         )
-        new = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+        new = [
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+        ]
         authority_key = folder / "authority-key.pem"
         self._openssl(*new, "-subj", "/CN=tests", "-keyout", authority_key, "-out", self.authority)
         signed = ["-CA", self.authority, "-CAkey", authority_key]

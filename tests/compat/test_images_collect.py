@@ -1,6 +1,7 @@
 """What pulled images may take on disk: which go when it is too much, and which never do."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +24,7 @@ def lab(new_container_node):
 def large(number, mib=8):
     """A small program over a layer of some size; without busybox, so that nothing is shared."""
     layer = images.Layer().file(f"large-{number}", os.urandom(64) * (mib << 14))
-    program = images.Layer().folder("bin").program("bin/sh", open(images.tool("busybox"), "rb").read())
+    program = images.Layer().folder("bin").program("bin/sh", Path(images.tool("busybox")).read_bytes())
     return images.image(program.tar(), layer.tar(), Entrypoint=["/bin/sh", "-c"])
 
 
@@ -81,7 +82,7 @@ def test_loaded_images_never_go_and_take_nothing_of_the_room(lab, liar):
 
 
 def test_layers_that_images_share_count_once(lab, liar):
-    program = images.Layer().folder("bin").program("bin/sh", open(images.tool("busybox"), "rb").read()).tar()
+    program = images.Layer().folder("bin").program("bin/sh", Path(images.tool("busybox")).read_bytes()).tar()
     shared = images.Layer().file("shared", os.urandom(64) * (12 << 14)).tar()
     references = []
     for number in range(4):

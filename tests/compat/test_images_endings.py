@@ -21,7 +21,7 @@ ANSWERING = "trap 'exit 143' TERM; " + WAITING
 
 @pytest.fixture(scope="module", autouse=True)
 def stubborn(_shared_container_node):
-    """The id of a job that ignores what asks it to end. It begins before all tests here, since it takes long."""
+    """The id of a job that ignores what asks it to end. It begins before all tests: it takes long."""
     boxes = ContainerLab(_shared_container_node)
     script = "trap '' TERM; while :; do sleep 1; done"
     return boxes.submit(boxes.define_shell(script), timeout={"attemptDurationSeconds": 1})
@@ -81,7 +81,9 @@ def test_files_in_memory_count_as_memory(boxes):
 
 
 def test_a_child_out_of_memory_does_not_fail_a_program_that_copes(boxes):
-    job = boxes.shell("exec 2>&1; tail /dev/zero; echo the child ended with $?; exit 0", container={"memory": "32"})
+    job = boxes.shell(
+        "exec 2>&1; tail /dev/zero; echo the child ended with $?; exit 0", container={"memory": "32"}
+    )
     assert boxes.lines(job)[-1] == "the child ended with 137"
     assert "reason" not in job["container"]
 
@@ -116,7 +118,9 @@ def test_a_fork_bomb_ends_at_the_bound_of_its_processes(new_container_node):
     lines = boxes.lines(job)
     assert not lines or int(lines[-1]) <= 40
     neighbour = boxes.begin(ANSWERING, "ready")
-    forks = "trap 'exit 143' TERM; sleep 600 & held=$!; echo bombing; b() { b | b & }; b 2>/dev/null; wait $held"
+    forks = (
+        "trap 'exit 143' TERM; sleep 600 & held=$!; echo bombing; b() { b | b & }; b 2>/dev/null; wait $held"
+    )
     bomb = boxes.begin(forks, "bombing")
     assert boxes.said("echo well") == ["well"]
     boxes.end(bomb)
@@ -201,7 +205,9 @@ def test_a_log_without_an_end_takes_neither_the_nodes_memory_nor_its_disk(new_co
     node = new_container_node()
     boxes = ContainerLab(node)
     before = resident(node.process.pid)
-    flood = "trap 'exit 143' TERM; yes 0123456789012345678901234567890123456789012345678901234567890123 & wait"
+    flood = (
+        "trap 'exit 143' TERM; yes 0123456789012345678901234567890123456789012345678901234567890123 & wait"
+    )
     job = boxes.begin(flood)
     stream = job["container"]["logStreamName"]
     until(lambda: boxes.events(stream, limit=10), 20, "the first lines")

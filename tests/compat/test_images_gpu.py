@@ -1,4 +1,4 @@
-"""GPUs as the Container Device Interface describes them: counted, lent to one job at a time, and handed over."""
+"""GPUs as the Container Device Interface describes them: counted, lent to one job at a time."""
 
 import json
 
@@ -65,7 +65,10 @@ def gpus(number):
 
 
 def test_a_job_with_a_gpu_gets_its_node_its_variables_and_its_files(lab):
-    script = "echo $GPU_VENDOR; ls /dev/gpu*; cat /usr/lib/gpu/library; head -c 1 /dev/gpu* >/dev/null && echo read"
+    script = """
+    echo $GPU_VENDOR; ls /dev/gpu*; cat /usr/lib/gpu/library
+    head -c 1 /dev/gpu* >/dev/null && echo read
+    """
     lines = lab.said(script, container=gpus(1))
     assert lines[0] == "example"
     assert lines[1] in ("/dev/gpu0", "/dev/gpu1")
@@ -77,7 +80,7 @@ def test_a_job_with_both_gpus_gets_both(lab):
 
 
 def test_a_job_without_a_gpu_gets_none(lab):
-    assert lab.said("ls /dev/gpu* 2>/dev/null; echo \"[$GPU_VENDOR]\"") == ["[]"]
+    assert lab.said('ls /dev/gpu* 2>/dev/null; echo "[$GPU_VENDOR]"') == ["[]"]
 
 
 def test_two_jobs_at_once_have_different_gpus_and_a_third_waits(lab):
@@ -116,7 +119,9 @@ def test_more_gpus_than_there_are_are_never_given(lab):
 
 
 def test_a_user_that_is_not_root_can_use_its_gpu(lab):
-    lines = lab.said("id -u; head -c 1 /dev/gpu* >/dev/null && echo read", container=gpus(1) | {"user": "alice"})
+    lines = lab.said(
+        "id -u; head -c 1 /dev/gpu* >/dev/null && echo read", container=gpus(1) | {"user": "alice"}
+    )
     assert lines == ["1000", "read"]
 
 

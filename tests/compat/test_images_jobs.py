@@ -1,4 +1,4 @@
-"""What every job may say, said of jobs whose program is an image: words, variables, overrides, the command line."""
+"""What every job may say, said of images: words, variables, overrides, retries, the command line."""
 
 import hashlib
 import json
@@ -16,14 +16,21 @@ NOT_STARTED = "Task failed to start"
 
 
 def test_arguments_arrive_as_they_were_given(boxes):
-    given = ["", " two  spaces ", "it's \"quoted\"", "a\nb", "$HOME `id` \\", "ümlaut €", "-n", "--", "*"]
+    given = ["", " two  spaces ", 'it\'s "quoted"', "a\nb", "$HOME `id` \\", "ümlaut €", "-n", "--", "*"]
     script = "for a in \"$@\"; do printf '[%s]' \"$a\" | tr '\\n' '/'; echo; done"
     job = boxes.run(boxes.BOX, "sh", "-c", script, "name", *given)
     assert boxes.lines(job) == [f"[{one}]".replace("\n", "/") for one in given]
 
 
 def test_variables_arrive_as_they_were_given(boxes):
-    given = {"EMPTY": "", "SPACES": " a  b ", "LINES": "a\nb", "EQUALS": "a=b=c", "WIDE": "ü€", "lower.dot-x": "odd"}
+    given = {
+        "EMPTY": "",
+        "SPACES": " a  b ",
+        "LINES": "a\nb",
+        "EQUALS": "a=b=c",
+        "WIDE": "ü€",
+        "lower.dot-x": "odd",
+    }
     container = {"environment": [{"name": name, "value": value} for name, value in given.items()]}
     # No shell: it would leave out names that are none to it.
     text = "\n".join(boxes.lines(boxes.run(boxes.BOX, "env", container=container)))
@@ -48,7 +55,11 @@ def test_a_submit_overrides_command_variables_and_memory(boxes):
     container = {"environment": [{"name": "A", "value": "1"}, {"name": "B", "value": "1"}]}
     definition = boxes.define_shell("echo never", container=container)
     overrides = {
-        "command": ["sh", "-c", "echo $A $B; dd if=/dev/zero of=/dev/shm/x bs=1M count=60 2>/dev/null; echo $?"],
+        "command": [
+            "sh",
+            "-c",
+            "echo $A $B; dd if=/dev/zero of=/dev/shm/x bs=1M count=60 2>/dev/null; echo $?",
+        ],
         "environment": [{"name": "B", "value": "2"}],
         "resourceRequirements": [{"type": "MEMORY", "value": "128"}],
     }
@@ -67,7 +78,9 @@ def test_a_program_may_close_its_outputs_and_go_on(boxes):
 
 
 def test_the_host_name_is_nobodys(boxes):
-    lines = boxes.said("hostname; cat /etc/hostname; grep localhost /etc/hosts | head -n 1; cat /etc/resolv.conf")
+    lines = boxes.said(
+        "hostname; cat /etc/hostname; grep localhost /etc/hosts | head -n 1; cat /etc/resolv.conf"
+    )
     assert lines == ["localhost", "localhost", "127.0.0.1 localhost"]
 
 
@@ -112,7 +125,10 @@ def test_priorities_and_shares_are_asked_of_images_too(boxes):
 
 
 def test_rules_of_retries_see_why_an_image_was_not_had(boxes):
-    rules = [{"onReason": "CannotPullContainerError:*", "action": "EXIT"}, {"onExitCode": "*", "action": "RETRY"}]
+    rules = [
+        {"onReason": "CannotPullContainerError:*", "action": "EXIT"},
+        {"onExitCode": "*", "action": "RETRY"},
+    ]
     retries = {"attempts": 3, "evaluateOnExit": rules}
     definition = boxes.define("127.0.0.1:1/missing:latest", "true")
     job = boxes.wait(boxes.submit(definition, retryStrategy=retries), "FAILED", seconds=60)
@@ -144,7 +160,9 @@ def test_the_aws_command_line_runs_an_image(boxes):
         "batch", "register-job-definition", "--job-definition-name", name, "--type", "container",
         "--container-properties", properties,
     )  # fmt: skip
-    job = boxes.node.aws("batch", "submit-job", "--job-name", "x", "--job-queue", "default", "--job-definition", name)
+    job = boxes.node.aws(
+        "batch", "submit-job", "--job-name", "x", "--job-queue", "default", "--job-definition", name
+    )
     boxes.jobs.append(job["jobId"])
     assert boxes.lines(boxes.wait(job["jobId"], "SUCCEEDED")) == ["by aws"]
 

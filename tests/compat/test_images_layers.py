@@ -21,7 +21,9 @@ def seen(boxes, box_tar):
 
 
 def test_the_upper_layers_file_is_the_one(seen):
-    lines = seen("cat /f", Layer().file("f", "low\n"), Layer().file("f", "middle\n"), Layer().file("f", "high\n"))
+    lines = seen(
+        "cat /f", Layer().file("f", "low\n"), Layer().file("f", "middle\n"), Layer().file("f", "high\n")
+    )
     assert lines == ["high"]
 
 
@@ -135,11 +137,21 @@ def test_the_root_folder_is_as_the_topmost_description_says(seen):
 
 def test_links_are_what_the_image_says_even_where_they_lead_nowhere(seen):
     layer = Layer().symlink("l", "/no/where").symlink("up", "../../../../etc/hostname")
-    assert seen("readlink /l; readlink /up; cat /up", layer) == ["/no/where", "../../../../etc/hostname", "localhost"]
+    assert seen("readlink /l; readlink /up; cat /up", layer) == [
+        "/no/where",
+        "../../../../etc/hostname",
+        "localhost",
+    ]
 
 
 def test_names_may_be_anything_a_file_system_takes(seen):
-    layer = Layer().file("with space", "1\n").file("ümlaut-€", "2\n").file("-dash", "3\n").file("new\nline", "4\n")
+    layer = (
+        Layer()
+        .file("with space", "1\n")
+        .file("ümlaut-€", "2\n")
+        .file("-dash", "3\n")
+        .file("new\nline", "4\n")
+    )
     layer.file("/".join(["long" * 30] * 3), "5\n")
     assert seen("cat '/with space' /ümlaut-€ /-dash /new*line /long*/long*/long*", layer) == list("12345")
 

@@ -56,7 +56,9 @@ def test_the_folder_of_an_oci_layout_is_loaded(boxes, tmp_path):
 def test_what_docker_saves_is_loaded_under_its_own_names(boxes, tmp_path):
     first, second = unique("saved"), unique("saved")
     path = tmp_path / "saved.tar"
-    path.write_bytes(images.docker_archive(saying("saved", docker=True), f"{first}:1.0", f"example.org/{second}:x"))
+    path.write_bytes(
+        images.docker_archive(saying("saved", docker=True), f"{first}:1.0", f"example.org/{second}:x")
+    )
     done = boxes.node.run("images", "load", path, "--json")
     names = {image["name"] for image in json.loads(done.stdout)}
     assert names == {f"docker.io/library/{first}:1.0", f"example.org/{second}:x"}
@@ -137,7 +139,9 @@ def test_the_list_has_what_an_owner_wants_to_know(boxes, tmp_path):
     done = boxes.node.run("images", "list")
     [line] = [line for line in done.stdout.splitlines() if full(name) in line]
     assert image.digest in line and "loaded" in line
-    assert listed["digest"] in {row["digest"] for row in json.loads(boxes.node.run("images", "list", "--json").stdout)}
+    assert listed["digest"] in {
+        row["digest"] for row in json.loads(boxes.node.run("images", "list", "--json").stdout)
+    }
 
 
 def test_a_use_is_remembered(boxes):

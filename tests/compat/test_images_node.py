@@ -18,7 +18,9 @@ PUBLIC = {"networkConfiguration": {"assignPublicIp": "ENABLED"}}
 def generous(module_container_node):
     """A node whose owner allows what others don't."""
     flags = ["--allow-privileged", "--allow-device", "/dev/zero", "--allow-device", "/dev/loop-control"]
-    return module_container_node(flags=[*flags, "--job-network", "host", "--container-uid-base", "2100000000"])
+    return module_container_node(
+        flags=[*flags, "--job-network", "host", "--container-uid-base", "2100000000"]
+    )
 
 
 @pytest.fixture
@@ -39,16 +41,18 @@ def test_a_device_that_is_not_among_the_allowed_is_refused(lab):
     devices = [{"hostPath": "/dev/full"}]
     job = lab.shell("true", container={"linuxParameters": {"devices": devices}}, wanted="FAILED")
     assert job["statusReason"] == NOT_STARTED
-    assert job["container"]["reason"] == "ResourceInitializationError: device dev full is not allowed on this node"
+    assert (
+        job["container"]["reason"]
+        == "ResourceInitializationError: device dev full is not allowed on this node"
+    )
 
 
 def test_a_job_with_the_hosts_network_reaches_what_the_host_reaches(lab, liar):
     liar.lie("/hello", lambda _: Answer(200, b"hello from the host\n"))
     host, _, port = liar.address.partition(":")
     # busybox's own wget looks names up by what a static program can't load.
-    script = f"readlink /proc/self/ns/net; printf 'GET /hello HTTP/1.0\\r\\n\\r\\n' | nc -w 5 {host} {port} | tail -n 1"
-    job = lab.shell(script, container=PUBLIC, image=None)
-    lines = lab.lines(job)
+    ask = f"printf 'GET /hello HTTP/1.0\\r\\n\\r\\n' | nc -w 5 {host} {port} | tail -n 1"
+    lines = lab.said("readlink /proc/self/ns/net; " + ask, container=PUBLIC)
     assert lines[0] == str(Path("/proc/self/ns/net").readlink())
     assert lines[-1] == "hello from the host"
 
@@ -65,7 +69,9 @@ def test_names_are_looked_up_as_the_host_does(lab):
 
 
 def test_privileged_is_root_of_the_host_where_its_owner_allows_that(lab):
-    script = "cat /proc/self/uid_map | tr -s ' '; ls /sys | grep -c kernel; mount -t tmpfs x /mnt && echo mounted"
+    script = (
+        "cat /proc/self/uid_map | tr -s ' '; ls /sys | grep -c kernel; mount -t tmpfs x /mnt && echo mounted"
+    )
     lines = lab.said(script, container={"privileged": True})
     assert lines[0].split() == ["0", "0", "4294967295"]
     assert lines[1:] == ["1", "mounted"]
@@ -142,5 +148,3 @@ def test_what_an_owner_can_not_mean_is_refused_at_the_start(tmp_path, flag, valu
         pytest.fail(f"it starts with {flag} {value}")
     assert done.returncode != 0
     assert done.stdout == ""
-
-

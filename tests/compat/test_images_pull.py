@@ -1,4 +1,4 @@
-"""Images from registries: how they are named, what they are made of, when a registry is asked, and by whom."""
+"""Images from registries: their names, their forms, when a registry is asked, and by whom."""
 
 import json
 
@@ -153,7 +153,9 @@ def test_a_module_beside_an_image_in_an_index_is_the_second_choice(boxes, regist
     both = images.index(("wasip1/wasm", module), (f"linux/{images.ARCHITECTURE}", saying("the image")))
     alone = images.index(("wasip1/wasm", module), ("linux/s390x", saying("x", architecture="s390x")))
     assert boxes.lines(boxes.run(registry.push(unique("wasm"), "1", both))) == ["the image"]
-    assert boxes.lines(boxes.run(registry.push(unique("wasm"), "1", alone), "x")) == ["hello from wasmbatch, x"]
+    assert boxes.lines(boxes.run(registry.push(unique("wasm"), "1", alone), "x")) == [
+        "hello from wasmbatch, x"
+    ]
 
 
 def test_a_registrys_refusal_is_told_in_its_own_words(boxes, registry):
@@ -163,7 +165,9 @@ def test_a_registrys_refusal_is_told_in_its_own_words(boxes, registry):
     assert "manifest unknown" in refusal(boxes, missing) or "not known" in refusal(boxes, missing)
 
 
-@pytest.mark.parametrize("name", ["A/B", "a b", "a//b", "a:b:c", "a@sha256:00", "-a", "x/../y", "http://a/b", "a:"])
+@pytest.mark.parametrize(
+    "name", ["A/B", "a b", "a//b", "a:b:c", "a@sha256:00", "-a", "x/../y", "http://a/b", "a:"]
+)
 def test_what_is_no_name_is_refused(boxes, name):
     assert refusal(boxes, name).startswith("invalid reference")
 

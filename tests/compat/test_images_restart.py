@@ -120,9 +120,7 @@ def test_again_and_again_loses_and_doubles_no_line(lab):
 
 
 def test_ten_containers_outlive_the_node_together(lab):
-    array = lab.submit(
-        lab.define_shell(COUNTING, container=with_shared(lab)), arrayProperties={"size": 10}
-    )
+    array = lab.submit(lab.define_shell(COUNTING, container=with_shared(lab)), arrayProperties={"size": 10})
     children = [f"{array}:{index}" for index in range(10)]
     for child in children:
         lab.wait(child, "RUNNING")
@@ -220,8 +218,6 @@ def test_shim_and_node_killed_together_are_an_interruption(lab):
     first, second = ended["attempts"]
     assert first["statusReason"].startswith(LOST)
     assert second["container"]["exitCode"] == 7
-
-
 
 
 def test_loop_devices_are_let_go_when_no_container_needs_them(lab):

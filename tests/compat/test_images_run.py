@@ -37,9 +37,7 @@ def test_a_command_of_an_image_runs_and_what_it_writes_is_its_log(boxes):
 
 
 def test_an_array_of_50_containers_gives_each_its_index(boxes):
-    array = boxes.submit(
-        boxes.define_shell("echo $AWS_BATCH_JOB_ARRAY_INDEX"), arrayProperties={"size": 50}
-    )
+    array = boxes.submit(boxes.define_shell("echo $AWS_BATCH_JOB_ARRAY_INDEX"), arrayProperties={"size": 50})
     boxes.wait(array, "SUCCEEDED", seconds=90)
     jobs = boxes.described(children(array, 50))
     for index, child in enumerate(children(array, 50)):
@@ -191,7 +189,9 @@ def test_a_root_folder_can_be_written_to_and_nobody_else_sees_it(boxes):
 
 
 def test_a_read_only_root_is_read_only_all_over(boxes):
-    script = "for f in /x /etc/x /tmp/x /root/x /usr/x; do touch $f 2>/dev/null && echo wrote $f; done; echo done"
+    script = (
+        "for f in /x /etc/x /tmp/x /root/x /usr/x; do touch $f 2>/dev/null && echo wrote $f; done; echo done"
+    )
     assert boxes.said(script, container={"readonlyRootFilesystem": True}) == ["done"]
 
 
@@ -214,7 +214,10 @@ def test_a_folder_of_the_host_is_shared_as_the_owner_has_it(boxes):
         "volumes": [{"name": "v", "host": {"sourcePath": str(folder)}}],
         "mountPoints": [{"sourceVolume": "v", "containerPath": "/data"}],
     }
-    assert boxes.said("cat /data/in; echo out > /data/out; id -un", container=container) == ["from the host", "alice"]
+    assert boxes.said("cat /data/in; echo out > /data/out; id -un", container=container) == [
+        "from the host",
+        "alice",
+    ]
     assert (folder / "out").read_text() == "out\n"
     assert (folder / "out").stat().st_uid == folder.stat().st_uid
 
@@ -237,7 +240,9 @@ def test_a_folder_that_is_not_allowed_is_refused(boxes):
         "volumes": [{"name": "v", "host": {"sourcePath": "/etc"}}],
         "mountPoints": [{"sourceVolume": "v", "containerPath": "/data"}],
     }
-    assert refusal(boxes, command=["ls", "/data"], container=container).startswith("ResourceInitializationError: ")
+    assert refusal(boxes, command=["ls", "/data"], container=container).startswith(
+        "ResourceInitializationError: "
+    )
 
 
 @pytest.mark.parametrize("path", ["/proc", "/proc/sys", "/dev", "/sys/x", "/", "/dev/shm"])
@@ -263,7 +268,9 @@ def test_a_tmpfs_is_as_large_as_asked_for_and_has_its_options(boxes):
     tmpfs = [{"containerPath": "/fast", "size": 5, "mountOptions": ["noexec", "mode=700"]}]
     container = {"linuxParameters": {"tmpfs": tmpfs}}
     assert kib(boxes, "/fast", container=container) == 5 << 10
-    script = "stat -c %a /fast; cp /bin/busybox /fast/busybox; /fast/busybox true 2>/dev/null || echo no programs"
+    script = (
+        "stat -c %a /fast; cp /bin/busybox /fast/busybox; /fast/busybox true 2>/dev/null || echo no programs"
+    )
     assert boxes.said(script, container=container) == ["700", "no programs"]
 
 
@@ -276,7 +283,11 @@ def test_an_option_that_would_loosen_a_tmpfs_is_refused(boxes, option):
 
 def test_ulimits_are_the_jobs(boxes):
     ulimits = [{"name": "nofile", "softLimit": 100, "hardLimit": 200}]
-    assert boxes.said("ulimit -n; ulimit -Hn; ulimit -c", container={"ulimits": ulimits}) == ["100", "200", "0"]
+    assert boxes.said("ulimit -n; ulimit -Hn; ulimit -c", container={"ulimits": ulimits}) == [
+        "100",
+        "200",
+        "0",
+    ]
 
 
 def test_the_first_process_is_the_program_itself_unless_an_init_is_asked_for(boxes):
@@ -289,7 +300,9 @@ def test_the_first_process_is_the_program_itself_unless_an_init_is_asked_for(box
 def test_an_init_reaps_orphans(boxes):
     orphan = "(sh -c 'echo $$ > /tmp/pid; sleep 0.1' &); until read pid < /tmp/pid; do :; done 2>/dev/null; "
     init = {"linuxParameters": {"initProcessEnabled": True}}
-    assert boxes.said(orphan + "while [ -e /proc/$pid ]; do :; done; echo reaped", container=init) == ["reaped"]
+    assert boxes.said(orphan + "while [ -e /proc/$pid ]; do :; done; echo reaped", container=init) == [
+        "reaped"
+    ]
 
 
 def test_an_init_hands_on_how_its_program_ended(boxes):
@@ -327,7 +340,9 @@ def test_determinism_is_for_modules(boxes):
 
 
 def test_there_is_no_network_but_the_containers_own(boxes):
-    lines = boxes.said("readlink /proc/self/ns/net; ip -o link | cut -d : -f 2; ip route; ip -6 route | grep -v ' lo ' || true")
+    lines = boxes.said(
+        "readlink /proc/self/ns/net; ip -o link | cut -d : -f 2; ip route; ip -6 route | grep -v ' lo '; :"
+    )
     assert lines[0] != os.readlink("/proc/self/ns/net")
     assert [line.strip() for line in lines[1:]] == ["lo"]
 
@@ -344,7 +359,9 @@ def test_a_log_keeps_lines_that_are_no_text_and_one_without_an_end(boxes):
 
 
 def test_python_runs_from_an_image_of_debian_packages(boxes):
-    image = images.packages_image(Env=["PATH=/usr/bin:/bin"], Cmd=["python3", "-c", "print('from the image')"])
+    image = images.packages_image(
+        Env=["PATH=/usr/bin:/bin"], Cmd=["python3", "-c", "print('from the image')"]
+    )
     name = unique("python")
     boxes.node.load(name, images.layout_tar(image))
     memory = {"resourceRequirements": [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "256"}]}

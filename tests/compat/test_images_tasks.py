@@ -73,9 +73,7 @@ def test_a_module_and_an_image_work_on_one_folder(lab):
     definition = define(
         lab,
         container(lab, "write", "printf 'one two\\nthree\\n' > /shared/text", essential=False, **SHARED),
-        container(
-            lab, "count", ["/shared/text"], image="word-count", after=[("write", "SUCCESS")], **SHARED
-        ),
+        container(lab, "count", ["/shared/text"], image="word-count", after=[("write", "SUCCESS")], **SHARED),
         volumes=volumes,
     )
     job = lab.wait(lab.submit(definition), "SUCCEEDED")
@@ -125,8 +123,12 @@ def test_containers_of_a_task_see_nothing_of_each_other_but_what_they_share(lab)
 def test_settings_are_each_containers_own(lab):
     definition = define(
         lab,
-        container(lab, "alice", "id -u; touch /x || echo read-only", user="alice", readonlyRootFilesystem=True),
-        container(lab, "root", "id -u; ulimit -n", ulimits=[{"name": "nofile", "softLimit": 77, "hardLimit": 77}]),
+        container(
+            lab, "alice", "id -u; touch /x || echo read-only", user="alice", readonlyRootFilesystem=True
+        ),
+        container(
+            lab, "root", "id -u; ulimit -n", ulimits=[{"name": "nofile", "softLimit": 77, "hardLimit": 77}]
+        ),
     )
     job = lab.wait(lab.submit(definition), "SUCCEEDED")
     assert set(lines(lab, found(job)["alice"])) >= {"1000", "read-only"}
@@ -195,7 +197,10 @@ def test_the_nodes_of_a_job_are_containers_that_know_their_place(lab):
 
 def test_the_main_node_ends_the_others(lab):
     definition = multinode(
-        lab, ("0", lab.BOX, "sh", "-c", "usleep 300000; exit 6"), ("1:2", lab.BOX, "sh", "-c", WAITING), number=3
+        lab,
+        ("0", lab.BOX, "sh", "-c", "usleep 300000; exit 6"),
+        ("1:2", lab.BOX, "sh", "-c", WAITING),
+        number=3,
     )
     job_id = lab.submit(definition)
     job = lab.wait(job_id, "FAILED")
@@ -271,12 +276,18 @@ def test_the_command_of_a_pod_stands_in_place_of_the_entrypoint(lab):
     name = unique("entry")
     lab.node.load(name, images.layout_tar(images.box(Entrypoint=["echo", "entry"], Cmd=["cmd"])))
     resources = {"limits": {"cpu": "0.5", "memory": "64Mi"}}
-    for given, said in (({"command": ["echo", "own"]}, "own"), ({"args": ["args"]}, "entry args"), ({}, "entry cmd")):
+    for given, said in (
+        ({"command": ["echo", "own"]}, "own"),
+        ({"args": ["args"]}, "entry args"),
+        ({}, "entry cmd"),
+    ):
         pod = {"containers": [{"name": "main", "image": name, "resources": resources, **given}]}
         definition = lab.batch.register_job_definition(
             jobDefinitionName=unique("pod"), type="container", eksProperties={"podProperties": pod}
         )["jobDefinitionArn"]
         job = lab.wait(lab.submit(definition), "SUCCEEDED")
         stream = f"{job['jobDefinition'].split('/')[1].split(':')[0]}"
-        streams = lab.logs.describe_log_streams(logGroupName="/aws/batch/job", logStreamNamePrefix=stream)["logStreams"]
+        streams = lab.logs.describe_log_streams(logGroupName="/aws/batch/job", logStreamNamePrefix=stream)[
+            "logStreams"
+        ]
         assert [e["message"] for s in streams for e in lab.events(s["logStreamName"])] == [said]
