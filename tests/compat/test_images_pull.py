@@ -350,6 +350,19 @@ def test_a_registry_without_encryption_is_refused_unless_the_owner_names_it(new_
     lab.close()
 
 
+def test_only_registries_that_the_owner_names_are_asked_where_there_are_such(new_container_node, liar):
+    other = LyingRegistry()
+    references = [one.serve("named", "latest", saying("named")) for one in (liar, other)]
+    flags = ["--insecure-registry", "127.0.0.1", "--allow-registry", liar.address]
+    lab = ContainerLab(new_container_node(flags=flags))
+    assert lab.lines(lab.run(references[0])) == ["named"]
+    assert "not allowed on this node" in refusal(lab, references[1])
+    assert other.asked == []
+    assert lab.said("echo loaded") == ["loaded"]
+    lab.close()
+    other.close()
+
+
 def test_an_uploaded_module_wins_over_all_images(boxes):
     name = unique("both")
     boxes.node.load(name, images.layout_tar(saying("the image")))

@@ -1,7 +1,9 @@
 """Containers outlive the node: what a kill -9 or a SIGTERM of the daemon, of a shim, or of both leads to."""
 
+import contextlib
 import glob
 import os
+import random
 import signal
 from pathlib import Path
 
@@ -229,3 +231,82 @@ def test_loop_devices_are_let_go_when_no_container_needs_them(lab):
         return [path for path in paths if folder in Path(path).read_text()]
 
     until(lambda: not held(), 30, "the end of the last loop device")
+
+
+def test_what_is_written_while_no_node_is_there_is_kept_and_bounded(lab):
+    # 40 MB: more than is kept for a node that isn't there, so the container waits for the next one.
+    count = 400_000
+    line = "x" * 90
+    flood = f"awk 'BEGIN {{ for (i = 1; i <= {count}; i++) print i, \"{line}\" }}'"
+    script = f"echo ready; while [ ! -e /shared/end ]; do usleep 2000; done; {flood}; exit 7"
+    job = lab.begin(script, "ready", container=with_shared(lab))
+    lab.node.kill()
+    say_end(lab)
+    folder = lab.node.data / "containers"
+
+    def kept():
+        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+    seen = [0]
+
+    def still():
+        seen.append(kept())
+        return len(seen) > 20 and len(set(seen[-20:])) == 1
+
+    until(still, 60, "the container's wait for a node")
+    assert 1 << 20 < kept() < 64 << 20
+    assert shims(lab.node), "it waits"
+    lab.reopen()
+    ended = lab.wait(job["jobId"], "FAILED", seconds=120)
+    assert ended["container"]["exitCode"] == 7
+    assert len(ended["attempts"]) == 1
+    lines = lab.lines(ended)
+    assert lines.pop(0) == "ready"
+    assert len(lines) == count
+    assert all(text.startswith(f"{number} x") for number, text in enumerate(lines, start=1))
+
+
+def test_nodes_and_shims_that_die_at_any_moment_lose_no_job_and_no_line(lab):
+    chance = random.Random(20160810)
+    script = "i=0; while [ $i -lt 30 ]; do i=$((i+1)); echo $i; usleep 10000; done"
+    definition = lab.define_shell(script)
+    jobs = []
+    for _ in range(8):
+        jobs += [lab.submit(definition, retryStrategy={"attempts": 8}) for _ in range(5)]
+        least = chance.randint(1, 5)
+        until(lambda least=least: len(shims(lab.node)) >= least, 20, "some containers")
+        victims = shims(lab.node)
+        what = chance.choice(["node", "shims", "both", "SIGTERM"])
+        if what in ("shims", "both"):
+            for pid in chance.sample(victims, min(2, len(victims))):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        if what in ("node", "both"):
+            lab.node.kill()
+            lab.reopen()
+        if what == "SIGTERM":
+            assert lab.node.stop() == 0
+            lab.reopen()
+    for job_id in jobs:
+        job = lab.wait(job_id, "SUCCEEDED", seconds=90)
+        assert lab.lines(job) == [str(number) for number in range(1, 31)]
+
+
+def test_the_node_keeps_nothing_of_containers_that_have_ended(lab):
+    def held():
+        own = f"/proc/{lab.node.process.pid}"
+        return len(os.listdir(f"{own}/fd")), len(os.listdir(f"{own}/task"))
+
+    definition = lab.define_shell("echo x")
+
+    def run_many():
+        array = lab.submit(definition, arrayProperties={"size": 40})
+        lab.wait(array, "SUCCEEDED", seconds=60)
+        return held()
+
+    run_many()
+    descriptors, threads = run_many()
+    more_descriptors, more_threads = run_many()
+    assert more_descriptors <= descriptors + 8
+    assert more_threads <= threads + 4
+    until(lambda: not shims(lab.node), 20, "the end of the last shim")

@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +52,20 @@ def test_what_a_container_used_is_told(boxes):
     [container] = attempt["containers"]
     assert container["usage"]["cpuMicroseconds"] > 10_000
     assert 20 << 20 <= container["usage"]["peakMemoryBytes"] <= 64 << 20
+
+
+def test_which_image_an_attempt_ran_is_told(boxes):
+    name = unique("named")
+    image = images.box(images.Layer().file("x", "x"))
+    boxes.node.load(name, images.layout_tar(image))
+    [attempt] = boxes.usage(boxes.shell("true", image=name)["jobId"])["attempts"]
+    assert [container["imageDigest"] for container in attempt["containers"]] == [image.digest]
+
+
+def test_when_memory_runs_out_on_the_host_containers_go_before_the_node(boxes):
+    [score] = boxes.said("cat /proc/self/oom_score_adj")
+    own = Path(f"/proc/{boxes.node.process.pid}/oom_score_adj").read_text()
+    assert int(score) > int(own)
 
 
 # What stands in front and behind: Docker's table.

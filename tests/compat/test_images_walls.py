@@ -120,7 +120,7 @@ def test_two_containers_at_once_have_no_user_in_common(boxes):
 
 
 def test_every_namespace_is_the_containers_own(boxes):
-    kinds = ("user", "pid", "net", "ipc", "uts", "mnt")
+    kinds = ("user", "pid", "net", "ipc", "uts", "mnt", "cgroup")
     lines = boxes.said("".join(f"readlink /proc/self/ns/{kind};" for kind in kinds))
     assert len(lines) == len(kinds)
     for kind, line in zip(kinds, lines, strict=True):
@@ -178,7 +178,7 @@ def test_a_device_in_an_image_is_none(boxes):
 def test_the_kernel_shows_nothing_of_itself_and_takes_no_settings(boxes):
     script = """
     [ -z "$(ls /sys)" ] || echo sys
-    for f in kcore keys timer_list; do [ -z "$(head -c 1 /proc/$f 2>/dev/null)" ] || echo $f; done
+    for f in kcore keys timer_list kmsg; do [ -z "$(head -c 1 /proc/$f 2>/dev/null)" ] || echo $f; done
     [ -z "$(ls /proc/acpi /proc/scsi 2>/dev/null | grep -v : )" ] || echo folders
     for f in sys/kernel/core_pattern sys/vm/drop_caches sys/kernel/hostname sysrq-trigger \
         irq/default_smp_affinity; do
