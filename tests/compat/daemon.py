@@ -61,7 +61,7 @@ def client_environment(endpoint, **more):
 class Daemon:
     """`wasmbatch serve` with a data folder that outlives restarts."""
 
-    def __init__(self, folder, vcpus=2, memory=2048, flags=()):
+    def __init__(self, folder, vcpus=2, memory=2048, flags=(), before=()):
         self.folder = Path(folder)
         self.data = self.folder / "data"
         self.shared = self.folder / "shared"
@@ -69,6 +69,8 @@ class Daemon:
         self.vcpus = vcpus
         self.memory = memory
         self.flags = list(flags)
+        # A program that starts it in its way, with its arguments.
+        self.before = list(before)
         self.process = None
         self.endpoint = None
         self.lines = None
@@ -77,7 +79,7 @@ class Daemon:
 
     def start(self):
         """Starts it and returns when it says that it is ready."""
-        command = [binary(), "serve", "--listen", "127.0.0.1:0", "--data-dir", str(self.data)]
+        command = [*self.before, binary(), "serve", "--listen", "127.0.0.1:0", "--data-dir", str(self.data)]
         command += ["--allow-mount", str(self.shared)]
         command += ["--vcpus", str(self.vcpus), "--memory", str(self.memory), *self.flags]
         environment = {k: v for k, v in os.environ.items() if not k.startswith("WASMBATCH_")}
@@ -187,6 +189,21 @@ class Daemon:
         )
         assert status in (200, 201), f"{name}: {status} {body[:500]!r}"
         return json.loads(body)
+
+    def load(self, name, archive):
+        """Loads an image from the bytes of an archive, as `wasmbatch images load` does."""
+        path = "/wasmbatch/v1/images?name=" + urllib.parse.quote(name, safe="")
+        status, _, body = raw_request(
+            self.endpoint, "PUT", path, archive, {"Content-Type": "application/x-tar"}
+        )
+        assert status == 201, f"{name}: {status} {body[:500]!r}"
+        return json.loads(body)
+
+    def images(self):
+        """The images of this node, by name."""
+        status, _, body = raw_request(self.endpoint, "GET", "/wasmbatch/v1/images")
+        assert status == 200, f"{status} {body[:500]!r}"
+        return {image["name"]: image for image in json.loads(body)["images"]}
 
     def push_guests(self, *names):
         """Uploads example guests under their own names."""

@@ -1,8 +1,11 @@
 """A queue's worth of words for tests: define, submit, wait, read the log."""
 
+import glob
 import json
+import os
 import urllib.parse
 import uuid
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
@@ -163,7 +166,7 @@ class Lab:
         self.batch.terminate_job(jobId=job_id, reason="make room")
         self.wait(job_id, "FAILED")
 
-    def close(self):
+    def close(self, seconds=30):
         """Ends what the test left behind, so that the next one finds an idle node."""
         left = [self.jobs[at : at + 100] for at in range(0, len(self.jobs), 100)]
         for ids in left:
@@ -171,7 +174,83 @@ class Lab:
                 if job["status"] not in ENDED:
                     self.batch.terminate_job(jobId=job["jobId"], reason="the test is over")
         for ids in left:
-            until(lambda ids=ids: all_ended(self.batch, ids), 30, "the end of the test's jobs")
+            until(lambda ids=ids: all_ended(self.batch, ids), seconds, "the end of the test's jobs")
+
+
+class ContainerLab(Lab):
+    """A lab whose jobs are images. `BOX` is busybox, which names no command."""
+
+    BOX = "box"
+
+    def define(self, image, *command, name=None, **more):
+        return super().define(image, *command, name=name or unique("image"), **more)
+
+    def reopen(self):
+        """Starts the node again, and goes on with it."""
+        self.node.start()
+        self.batch, self.logs = self.node.batch(), self.node.logs()
+
+    def shell(self, script, wanted="SUCCEEDED", image=None, seconds=30.0, **more):
+        """Runs a script in busybox, or in an image that has a shell; returns the job's last description."""
+        job_id = self.submit(self.define_shell(script, image, **more))
+        return self.wait(job_id, wanted, seconds=seconds)
+
+    def define_shell(self, script, image=None, **more):
+        return self.define(image or self.BOX, "sh", "-c", script, **more)
+
+    def said(self, script, **more):
+        """What a script wrote, one string per line."""
+        return self.lines(self.shell(script, **more))
+
+    def begin(self, script, until_line=None, submit=None, **more):
+        """Submits a script and waits until it runs and has written a line; returns the job's description."""
+        job = self.wait(self.submit(self.define_shell(script, **more), **(submit or {})), "RUNNING")
+        if until_line is not None:
+            stream = job["container"]["logStreamName"]
+            what = f"the line {until_line}"
+            until(lambda: until_line in [e["message"] for e in self.events(stream)], 30, what)
+        return job
+
+    def lines(self, job):
+        """A described job's log, all of it, one string per line."""
+        lines, token = [], None
+        while True:
+            more = {"nextToken": token} if token else {}
+            stream = job["container"]["logStreamName"]
+            answer = self.logs.get_log_events(
+                logGroupName=GROUP, logStreamName=stream, startFromHead=True, **more
+            )
+            lines += [event["message"] for event in answer["events"]]
+            if answer["nextForwardToken"] == token:
+                return lines
+            token = answer["nextForwardToken"]
+
+    def end(self, job):
+        """Ends a job that would go on."""
+        self.batch.terminate_job(jobId=job["jobId"], reason="enough")
+        return self.wait(job["jobId"], "FAILED", "SUCCEEDED", seconds=60)
+
+    def close(self, seconds=60):
+        # What ignores SIGTERM has half a minute.
+        super().close(seconds)
+        nothing_left(self.node, self.jobs)
+
+
+def nothing_left(node, job_ids):
+    """Waits until nothing of the containers of these jobs is left on this machine."""
+    until(lambda: not left_of(node, job_ids), 20, "the last of containers that have ended")
+
+
+def left_of(node, job_ids):
+    """What is there of containers of these jobs: folders, cgroups, and with them processes, and mounts."""
+    names = tuple(job_id.partition(":")[0].partition("#")[0] for job_id in job_ids)
+    folders = node.data / "containers"
+    left = [path.name for path in folders.iterdir()] if folders.is_dir() else []
+    left = [name for name in left if name.startswith(names)]
+    groups = glob.glob("/sys/fs/cgroup/**/wasmbatch-containers/*", recursive=True)
+    left += [path for path in groups if os.path.basename(path).startswith(names)]
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    return left + [line for line in mounts if any(name in line for name in names)]
 
 
 def children(job_id, size):
