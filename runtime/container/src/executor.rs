@@ -184,6 +184,11 @@ impl Executor for Containers {
         let Program::Image { reference } = &spec.program else {
             return shared.behind.start(spec);
         };
+        if let Ok(digest) = reference.parse::<Digest>()
+            && !shared.images.knows(&digest)
+        {
+            return shared.start_module(spec, digest);
+        }
         let (attempt, reference) = (spec.attempt, reference.clone());
         if !shared.accept(attempt) {
             return;
@@ -316,14 +321,8 @@ impl Shared {
             }
             Ok(Resolved::Module(digest)) => {
                 let waited = attempts.known.remove(&attempt);
-                if let Some(need) = spec.container.needs_of_a_module() {
-                    drop(attempts);
-                    drop(waited);
-                    let reason = matchable(&format!("ResourceInitializationError: {need}"));
-                    return self.report(attempt, AttemptEvent::ended(Ending::CouldNotStart { reason }));
-                }
                 // Under the lock, so that whoever wants to stop it finds it here or there.
-                self.behind.start(AttemptSpec { program: Program::Stored { digest }, ..spec });
+                self.start_module(spec, digest);
                 drop(attempts);
                 drop(waited);
             }
@@ -337,6 +336,15 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// What was called an image turned out to be a module.
+    fn start_module(&self, spec: AttemptSpec, digest: Digest) {
+        if let Some(need) = spec.container.needs_of_a_module() {
+            let reason = matchable(&format!("ResourceInitializationError: {need}"));
+            return self.report(spec.attempt, AttemptEvent::ended(Ending::CouldNotStart { reason }));
+        }
+        self.behind.start(AttemptSpec { program: Program::Stored { digest }, ..spec });
     }
 
     /// Whether the attempt is one of a container's.

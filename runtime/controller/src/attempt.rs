@@ -241,7 +241,8 @@ fn too_long() -> Unstartable {
 /// What the image reference names on this node, and the program's own name.
 fn program(snapshot: &Snapshot, image: &str) -> Result<(Program, String), Unstartable> {
     if let Ok(digest) = image.parse::<Digest>() {
-        return Ok((Program::Stored { digest }, digest.hex()));
+        // A module's or an image's: the executor knows both.
+        return Ok((Program::Image { reference: image.to_owned() }, digest.hex()));
     }
     if let Some(path) = image.strip_prefix("file://") {
         let path = PathBuf::from(path);

@@ -150,6 +150,11 @@ impl ImageStore {
         self.puller.catalogue.module_path(module)
     }
 
+    /// Whether an image or an artifact of this digest is here.
+    pub fn knows(&self, digest: &Digest) -> bool {
+        self.puller.catalogue.image_of(digest).is_some()
+    }
+
     /// Holds an image that is on disk, for a container that outlived the process that began it.
     pub fn lease(&self, digest: &Digest) -> Option<Arc<Image>> {
         match self.puller.catalogue.lease(digest)? {
