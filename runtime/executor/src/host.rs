@@ -148,8 +148,8 @@ impl Host {
     pub(crate) fn grant(&self, folders: Vec<HostFolder>, identity: Option<u32>) -> Result<Vec<HostFolder>, BeginError> {
         let (Some(identity), NamespaceKind::Privileged) = (identity, self.namespaces) else { return Ok(folders) };
         let granted = folders.into_iter().map(|HostFolder { directory, path, read_only }| {
-            let directory =
-                grant::grant(&directory, (identity, identity), read_only, grant::Programs::Refused).map_err(|error| {
+            let directory = grant::grant(&directory, (identity, identity), read_only, grant::Programs::Refused)
+                .map_err(|error| {
                     let path = path.display();
                     BeginError::Refused(format!("folder {path} cannot be shown to the job as its own: {error}"))
                 })?;
