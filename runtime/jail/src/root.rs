@@ -58,6 +58,8 @@ pub(crate) fn leave_host_for(mount: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     attach(mount, BUILDING_SITE)?;
     fchdir(mount)?;
+    // A clone of what the host shares is shared too, and the root of a process can't be.
+    mount_change(".", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     pivot_root(".", ".")?;
     unmount(".", UnmountFlags::DETACH)?;
     rustix::process::chdir("/")?;

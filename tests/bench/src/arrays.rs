@@ -99,14 +99,20 @@ async fn run(daemon: &Daemon, home: &Path, size: u32) -> Result<Figures> {
 
 /// An array of children that want so many vCPUs each: how long the submit took, and the whole until the parent SUCCEEDED; which job it was.
 pub(crate) async fn array(client: &Client, size: u32, vcpus: &str) -> Result<(Duration, Duration, String)> {
+    array_of(client, submission("default"), size, vcpus).await
+}
+
+/// [`array`], of jobs like this one.
+pub(crate) async fn array_of(
+    client: &Client,
+    one: SubmitJobRequest,
+    size: u32,
+    vcpus: &str,
+) -> Result<(Duration, Duration, String)> {
     let properties = ArrayProperties { size: Some(i32::try_from(size)?) };
     let vcpus = ResourceRequirement { kind: Some("VCPU".to_owned()), value: Some(vcpus.to_owned()) };
     let overrides = ContainerOverrides { resource_requirements: Some(vec![vcpus]), ..ContainerOverrides::default() };
-    let request = SubmitJobRequest {
-        array_properties: Some(properties),
-        container_overrides: Some(overrides),
-        ..submission("default")
-    };
+    let request = SubmitJobRequest { array_properties: Some(properties), container_overrides: Some(overrides), ..one };
     let begun = Instant::now();
     let job = client.submit_job(&request).await?.job_id;
     let submit = begun.elapsed();

@@ -6,6 +6,7 @@
 
 pub mod arrays;
 pub mod attempts;
+pub mod containers;
 pub mod daemon;
 pub mod history;
 pub mod jail;

@@ -22,7 +22,7 @@ use wasmbatch_client::model::queue::{ComputeEnvironmentOrder, CreateJobQueueRequ
 use wasmbatch_controller::{Controller, Handle, Options, StatusEvent, SystemClock};
 use wasmbatch_core::job::JobStatus;
 use wasmbatch_core::{Node, Vcpus};
-use wasmbatch_executor::{Executor, WorkerPool};
+use wasmbatch_executor::{AttemptSink, Executor, WorkerPool};
 
 use crate::attempts::WORKER_FLAG;
 
@@ -83,7 +83,7 @@ pub fn measure() -> Result<Figures> {
 /// A node in this process.
 pub(crate) struct RunningNode {
     controller: Controller,
-    handle: Handle,
+    pub(crate) handle: Handle,
     pub(crate) endpoint: String,
     stop: oneshot::Sender<()>,
     server: tokio::task::JoinHandle<Result<(), wasmbatch_server::ServeError>>,
@@ -93,6 +93,14 @@ impl RunningNode {
     /// Starts one on this data folder, for as many jobs at once as there are CPUs; it serves when
     /// this returns.
     pub(crate) async fn start(home: &Path) -> Result<Self> {
+        Self::begin(home, |pool, _| Ok(pool)).await
+    }
+
+    /// [`start`](Self::start), with an executor for images in front of the pool of workers.
+    pub(crate) async fn begin(
+        home: &Path,
+        before: impl FnOnce(Arc<dyn Executor>, Arc<dyn AttemptSink>) -> Result<Arc<dyn Executor>>,
+    ) -> Result<Self> {
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         let command = vec![std::env::current_exe()?.into(), WORKER_FLAG.into()];
         let mut pool = wasmbatch_executor::Options::new(command, home.to_owned());
@@ -111,7 +119,7 @@ impl RunningNode {
             keep_finished: std::time::Duration::from_secs(7 * 24 * 3600),
         };
         let controller = Controller::start(options, Arc::new(SystemClock), |sink| {
-            Ok(Arc::new(WorkerPool::start(pool, sink)?) as Arc<dyn Executor>)
+            Ok(before(Arc::new(WorkerPool::start(pool, Arc::clone(&sink))?), sink)?)
         })?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let endpoint = format!("http://{}", listener.local_addr()?);
