@@ -1,13 +1,17 @@
 """What pulled images may take on disk: which go when it is too much, and which never do."""
 
+import http.client
 import os
+import subprocess
+import threading
+import urllib.parse
 from pathlib import Path
 
 import pytest
 
 import images
-from daemon import until
-from jobs import ContainerLab
+from daemon import Daemon, raw_request, until
+from jobs import ContainerLab, unique
 
 MIB = 1 << 20
 STORE_MIB = 30
@@ -124,3 +128,91 @@ def test_what_was_collected_stays_away_over_a_restart(lab, liar):
     lab.reopen()
     assert pulled(lab) == before
     assert taken(lab.node) < (STORE_MIB + 8) * MIB
+
+
+@pytest.fixture
+def cramped(tmp_path, box):
+    """A lab on a node whose disk has 60 MiB. Containers have a read-only root there: a disk wants more."""
+    images.need_root()
+    folder = tmp_path / "cramped"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=60m", "tmpfs", str(folder)], check=True)
+    flags = ["--container-runtime", images.tool("runc"), "--insecure-registry", "127.0.0.1"]
+    node = Daemon(folder, flags=flags)
+    try:
+        node.start()
+        node.load(ContainerLab.BOX, images.layout_tar(box))
+        lab = ContainerLab(node)
+        yield lab
+        lab.close()
+    finally:
+        if node.process is not None and node.process.poll() is None:
+            node.stop()
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+READ_ONLY = {"readonlyRootFilesystem": True}
+
+
+@pytest.mark.parametrize("content", [bytes(80 * MIB), os.urandom(80 * MIB)], ids=["unpacked", "downloaded"])
+def test_an_image_for_which_there_is_no_room_leaves_the_room_that_there_is(cramped, liar, content):
+    before = taken(cramped.node)
+    image = images.box(images.Layer().file("large", content))
+    definition = cramped.define(liar.serve("large", "latest", image), "true", container=READ_ONLY)
+    job = cramped.wait(cramped.submit(definition), "FAILED", seconds=60)
+    assert job["container"]["reason"].startswith("CannotPullContainerError: ")
+    assert "No space left on device" in job["container"]["reason"]
+    assert cramped.said("echo well", container=READ_ONLY) == ["well"]
+    assert taken(cramped.node) < before + MIB
+
+
+def test_an_archive_for_which_there_is_no_room_leaves_the_room_that_there_is(cramped):
+    before = taken(cramped.node)
+    archive = images.layout_tar(images.box(images.Layer().file("large", os.urandom(80 * MIB)), how="none"))
+    status, _, _ = raw_request(cramped.node.endpoint, "PUT", "/wasmbatch/v1/images?name=large", archive)
+    assert status >= 400
+    assert cramped.said("echo well", container=READ_ONLY) == ["well"]
+    assert taken(cramped.node) < before + MIB
+
+
+def test_an_upload_that_is_given_up_leaves_nothing(lab):
+    before = taken(lab.node)
+    archive = images.layout_tar(images.box(images.Layer().file("large", os.urandom(8 * MIB))))
+    length = {"Content-Length": str(len(archive) * 2)}
+    connection = http.client.HTTPConnection(urllib.parse.urlsplit(lab.node.endpoint).netloc, timeout=30)
+    connection.request("PUT", "/wasmbatch/v1/images?name=half", archive, length)
+    connection.close()
+    until(lambda: not list((lab.node.data / "tmp").iterdir()), 20, "the end of the upload's file")
+    assert taken(lab.node) < before + MIB
+
+
+def test_loading_deleting_and_running_at_once_go_well(lab):
+    archives = [images.layout_tar(images.box(images.Layer().file("f", f"{n}\n"))) for n in range(3)]
+    names = [unique("own") for _ in archives]
+    lab.node.load("shared", archives[0])
+    failures = []
+
+    def work(number):
+        try:
+            for _ in range(5):
+                lab.node.load("shared", archives[number])
+                lab.node.load(names[number], archives[number])
+                path = f"/wasmbatch/v1/images/{names[number]}"
+                status, _, body = raw_request(lab.node.endpoint, "DELETE", path)
+                # It may be what a job runs right now under the other name.
+                assert status == 200 or b"in use" in body, body
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    definition = lab.define_shell("cat /f", image="shared")
+    jobs = []
+    while any(thread.is_alive() for thread in threads):
+        job_id = lab.submit(definition)
+        lab.wait(job_id, "SUCCEEDED")
+        jobs.append(job_id)
+    assert failures == []
+    said = {line for job_id in jobs for line in lab.lines(lab.job(job_id))}
+    assert said <= {"0", "1", "2"} and said
