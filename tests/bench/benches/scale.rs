@@ -38,10 +38,7 @@ fn main() -> Result<()> {
             measure_arrays(&SIZES)?;
             measure_history(JOBS)?;
             measure_neighbours()?;
-            match containers::missing() {
-                Some(what) => Ok(println!("containers are not measured: {what}")),
-                None => measure_containers(),
-            }
+            measure_containers_if_possible()
         }
         ["containers"] => measure_containers(),
         ["neighbours"] => measure_neighbours(),
@@ -65,6 +62,15 @@ fn measure_arrays(sizes: &[u32]) -> Result<()> {
 fn measure_history(jobs: u32) -> Result<()> {
     println!("{}", history::measure(jobs)?);
     Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "a benchmark prints")]
+fn measure_containers_if_possible() -> Result<()> {
+    if let Some(what) = containers::missing() {
+        println!("containers are not measured: {what}");
+        return Ok(());
+    }
+    measure_containers()
 }
 
 #[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]

@@ -244,11 +244,13 @@ fn a_module_is_refused_what_only_an_image_can_have() {
     let module = asking("file:///srv/prog.wasm", privileged.clone());
     let reason = "ResourceInitializationError: privileged is not available on this node";
     assert_eq!(refused(&job(&module), &module), reason);
-    let digest = asking(&format!("sha256:{}", "ab".repeat(32)), privileged.clone());
-    assert_eq!(refused(&job(&digest), &digest), reason);
-    let image = asking("registry.example/else:9", privileged);
-    let job = job(&image);
-    assert!(spec(&job, &image, attempt(job.id, 0)).container.privileged);
+    // A digest may be an image's.
+    for image in ["registry.example/else:9", &format!("sha256:{}", "ab".repeat(32))] {
+        let definition = asking(image, privileged.clone());
+        let job = job(&definition);
+        let spec = spec(&job, &definition, attempt(job.id, 0));
+        assert!(spec.container.privileged && spec.program == Program::Image { reference: image.to_owned() });
+    }
 }
 
 #[test]

@@ -78,10 +78,16 @@ pub(crate) fn measure(home: &Path) -> Result<Figures> {
     let [mut tar, mut load, mut pull, mut download, mut remove] = [const { Vec::new() }; 5];
     for _ in 0..ROUNDS {
         tar.push(unpack(&layer, &home.join("unpacked"))?);
-        load.push(timed(|| Ok(drop(store.load(File::open(&archive)?, Some("large"))?)))?);
+        load.push(timed(|| {
+            store.load(File::open(&archive)?, Some("large"))?;
+            Ok(())
+        })?);
         remove.push(timed(|| forget(&store, "large"))?);
         download.push(fetch(&host, &image)?);
-        pull.push(timed(|| Ok(drop(resolve(&store, &name)?)))?);
+        pull.push(timed(|| {
+            resolve(&store, &name)?;
+            Ok(())
+        })?);
         forget(&store, &name)?;
     }
     store.load(File::open(&archive)?, Some("large"))?;
@@ -186,8 +192,8 @@ pub(super) fn mount(layer: &Path, home: &Path) -> Result<()> {
         let begun = Instant::now();
         let shift = OwnerShift::new(IdMap { inside: USERS.0, outside: USERS.1, count: 65_536 })?;
         mounts::attach(mounts::shifted(layer, &shift)?, Path::new("layer"))?;
-        let overlay = mounts::overlay(&Overlay { lower: &["layer".to_owned()], upper: "up", work: "work" })?;
-        mounts::attach(overlay, Path::new("root"))?;
+        let parts = Overlay { lower: &["layer".to_owned()], upper: "up", work: "work" };
+        mounts::overlay(&parts, Path::new("root"))?;
         let on = begun.elapsed();
         ensure!(std::fs::read_dir("root")?.count() > 200, "the layer isn't there");
         let begun = Instant::now();
