@@ -438,6 +438,10 @@ fn ending(status: Status, cpu_limit: Duration) -> (Ending, Option<Usage>) {
         End::NotStarted { reason } => {
             return (Ending::CouldNotStart { reason: wasmbatch_executor::matchable(&reason) }, None);
         }
+        End::Failed { reason } => {
+            let reason = wasmbatch_executor::matchable(&reason);
+            return (Ending::Failed { exit_code: KILLED, reason }, None);
+        }
         End::Ended { exit_code, cause, memory_kills, stopped, usage } => {
             (exit_code, cause, memory_kills, stopped, usage)
         }

@@ -149,6 +149,11 @@ pub(crate) enum End {
         /// Why, for the job's owner.
         reason: String,
     },
+    /// It ran, and was killed since it could not be kept.
+    Failed {
+        /// Why, for the job's owner.
+        reason: String,
+    },
     /// Its program ran.
     Ended {
         /// Exit code, or 128 and the signal.
@@ -236,6 +241,8 @@ impl ContainerFolder {
             rustix::fs::mknodat(rustix::fs::CWD, pipe, rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
         }
         fs::write(self.output(), b"")?;
+        // Its room is taken now, so that a disk that is full later doesn't matter.
+        fs::write(self.consumed(), [0; 16])?;
         self.write("order", order)
     }
 

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::time::Duration;
 
 use rustix::fs::{FallocateFlags, fallocate};
 use wasmbatch_executor::OutputStream;
@@ -15,6 +16,10 @@ use wasmbatch_executor::OutputStream;
 pub(crate) const LINE_BYTES: usize = 256 * 1024;
 /// Bytes that may wait for a node; a container that writes more waits.
 const MOST_WAITING: u64 = 16 << 20;
+/// How often the last lines are tried to be written to a full disk.
+const LAST_TRIES: u32 = 50;
+/// Between two tries.
+const LAST_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes that are given back to the disk at once.
 const GIVEN_BACK: u64 = 4 << 20;
 /// Stream and length in front of each record.
@@ -59,16 +64,25 @@ pub(crate) struct Writer {
     consumed: File,
     written: u64,
     partial: [Vec<u8>; 2],
+    /// What a full disk hasn't taken yet.
+    pending: Vec<u8>,
 }
 
 impl Writer {
     pub(crate) fn new(file: File, consumed: File) -> Self {
-        Self { file, consumed, written: 0, partial: [Vec::new(), Vec::new()] }
+        Self { file, consumed, written: 0, partial: [Vec::new(), Vec::new()], pending: Vec::new() }
     }
 
-    /// Whether there is room for more.
-    pub(crate) fn has_room(&self) -> bool {
-        self.written.saturating_sub(Progress::read(&self.consumed).bytes) < MOST_WAITING
+    /// Whether there is room for more: no node is too far behind, and the disk takes what there was.
+    pub(crate) fn has_room(&mut self) -> io::Result<bool> {
+        self.flush()?;
+        let waiting = self.written.saturating_sub(Progress::read(&self.consumed).bytes);
+        Ok(self.pending.is_empty() && waiting < MOST_WAITING)
+    }
+
+    /// Whether the disk is full.
+    pub(crate) fn is_stuck(&self) -> bool {
+        !self.pending.is_empty()
     }
 
     /// Adds what the container wrote; whole lines are written at once.
@@ -99,7 +113,8 @@ impl Writer {
         self.write(&records)
     }
 
-    /// Writes lines that have no end. Nothing comes after them.
+    /// Writes lines that have no end. Nothing comes after them. What a full disk doesn't take within a
+    /// moment is lost.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         let mut records = Vec::new();
         for stream in [OutputStream::Stdout, OutputStream::Stderr] {
@@ -108,12 +123,36 @@ impl Writer {
                 push(&mut records, stream, partial);
             }
         }
-        self.write(&records)
+        self.write(&records)?;
+        for _ in 0..LAST_TRIES {
+            if !self.is_stuck() {
+                break;
+            }
+            std::thread::sleep(LAST_PAUSE);
+            self.flush()?;
+        }
+        Ok(())
     }
 
     fn write(&mut self, records: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(records, self.written)?;
-        self.written += records.len() as u64;
+        self.pending.extend_from_slice(records);
+        self.flush()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        while !self.pending.is_empty() {
+            match self.file.write_at(&self.pending, self.written) {
+                // Whoever waits for a reader waits for room on the disk too.
+                Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(length) => {
+                    self.pending.drain(..length);
+                    self.written += length as u64;
+                }
+            }
+        }
         Ok(())
     }
 }
@@ -293,6 +332,19 @@ mod tests {
     }
 
     #[test]
+    fn a_full_disk_holds_a_container_back_and_loses_nothing() {
+        // It takes nothing, as a disk without room does.
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let files = ends();
+        let mut writer = Writer::new(full, files.1.try_clone().unwrap());
+        writer.add(OutputStream::Stdout, b"one\ntwo\n").unwrap();
+        assert!(writer.is_stuck() && !writer.has_room().unwrap());
+        writer.file = files.0.try_clone().unwrap();
+        assert!(writer.has_room().unwrap());
+        assert_eq!(read(&files, 0), [out("one\ntwo\n")]);
+    }
+
+    #[test]
     fn long_lines_are_cut_and_the_disk_is_given_back() {
         let files = ends();
         let (file, consumed) = clone(&files);
@@ -303,14 +355,14 @@ mod tests {
         let lines: String = read(&files, 0).into_iter().map(|(_, text)| text).collect();
         assert_eq!(lines.lines().map(str::len).collect::<Vec<_>>(), [LINE_BYTES, LINE_BYTES, 3]);
         let line = [&[b'y'; 1023][..], b"\n"].concat();
-        while writer.has_room() {
+        while writer.has_room().unwrap() {
             writer.add(OutputStream::Stdout, &line.repeat(1024)).unwrap();
         }
         let (file, consumed) = clone(&files);
         let mut reader = Reader::new(file, consumed, 0);
         let mut bytes = 0;
         assert!(reader.take(|_, lines| bytes += lines.len()).unwrap());
-        assert!(bytes >= 15 << 20 && writer.has_room());
+        assert!(bytes >= 15 << 20 && writer.has_room().unwrap());
         use std::os::unix::fs::MetadataExt as _;
         let kept = files.0.metadata().unwrap().blocks() * 512;
         assert!(kept < 6 << 20, "{kept}");

@@ -146,18 +146,38 @@ fn run_in(folder: &ContainerFolder, order: &Order, talk: &Talk, rootfs: &Rootfs)
             return Err(Unmountable(format!("CannotStartContainerError: {complaint}")));
         }
     };
-    let spool = spool::Writer::new(
-        File::options().write(true).open(folder.output()).map_err(failed)?,
-        File::options().read(true).write(true).create(true).truncate(false).open(folder.consumed()).map_err(failed)?,
-    );
-    let watched = Watched::new(process, order, talk, spool, [stdout, stderr], group.as_ref()).map_err(failed)?;
-    folder.write_status(&Status { started_at: Some(now_millis()), end: None, disk_is_clean: false }).map_err(failed)?;
-    talk.tell();
-    let watch::Ending { exit_code, cause, stopped } = watched.until_end().map_err(failed)?;
+    let ended = keep(folder, order, talk, process, [stdout, stderr], group.as_ref());
+    if ended.is_err() {
+        Watched::kill(process);
+    }
     let memory_kills = group.as_ref().map_or(0, ContainerGroup::memory_kills);
     let usage = group.as_ref().map(watch::used).unwrap_or_default();
     clean(&runtime, &name, order, group.as_ref());
-    Ok(End::Ended { exit_code, cause, memory_kills, stopped, usage })
+    match ended {
+        Ok(watch::Ending { exit_code, cause, stopped }) => {
+            Ok(End::Ended { exit_code, cause, memory_kills, stopped, usage })
+        }
+        Err(error) => Ok(End::Failed { reason: format!("ContainerRuntimeError: the shim: {error}") }),
+    }
+}
+
+/// Keeps what a container writes, tells that it has begun, and waits for its end.
+fn keep(
+    folder: &ContainerFolder,
+    order: &Order,
+    talk: &Talk,
+    process: i32,
+    outputs: [OwnedFd; 2],
+    group: Option<&ContainerGroup>,
+) -> io::Result<watch::Ending> {
+    let spool = spool::Writer::new(
+        File::options().write(true).open(folder.output())?,
+        File::options().read(true).write(true).create(true).truncate(false).open(folder.consumed())?,
+    );
+    let watched = Watched::new(process, order, talk, spool, outputs, group)?;
+    folder.write_status(&Status { started_at: Some(now_millis()), end: None, disk_is_clean: false })?;
+    talk.tell();
+    watched.until_end()
 }
 
 fn pipes() -> io::Result<([OwnedFd; 2], [OwnedFd; 2])> {

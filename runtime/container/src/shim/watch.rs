@@ -18,6 +18,10 @@ use crate::spool;
 
 /// How often a bounded CPU time is looked at.
 const CPU_PAUSE: Duration = Duration::from_millis(200);
+/// How often a full disk is tried again.
+const DISK_PAUSE: Duration = Duration::from_secs(1);
+/// Longest time from asking to stop to killing, whatever the job says: ECS's most of `stopTimeout` `[API]`.
+const MOST_GRACE: Duration = Duration::from_secs(120);
 /// Bytes that are read at once.
 const CHUNK: usize = 64 * 1024;
 
@@ -67,7 +71,7 @@ impl<'a> Watched<'a> {
             group,
             cpu_limit: order.spec.cpu_limit,
             stop_signal,
-            grace: order.spec.container.stop_timeout,
+            grace: order.spec.container.stop_timeout.min(MOST_GRACE),
             kill_at: None,
             cause: Cause::Own,
             stopped: false,
@@ -94,7 +98,7 @@ impl<'a> Watched<'a> {
     }
 
     fn wait(&mut self) -> io::Result<()> {
-        let has_room = self.spool.has_room();
+        let has_room = self.spool.has_room()?;
         let timeout = self.patience()?;
         let mut watched = vec![PollFd::new(&self.pidfd, PollFlags::IN), PollFd::new(&self.talk.words, PollFlags::IN)];
         let open = self.pipes.iter().enumerate().filter_map(|(place, pipe)| Some((place, pipe.as_ref()?)));
@@ -137,7 +141,8 @@ impl<'a> Watched<'a> {
     fn patience(&self) -> io::Result<Option<Timespec>> {
         let kill = self.kill_at.map(|at| at.saturating_duration_since(Instant::now()));
         let cpu = self.cpu_limit.map(|_| CPU_PAUSE);
-        let shortest = [kill, cpu].into_iter().flatten().min();
+        let disk = self.spool.is_stuck().then_some(DISK_PAUSE);
+        let shortest = [kill, cpu, disk].into_iter().flatten().min();
         shortest.map(|wait| Timespec::try_from(wait).map_err(io::Error::other)).transpose()
     }
 
@@ -177,6 +182,15 @@ impl<'a> Watched<'a> {
             self.cause = Cause::CpuTime;
             self.cpu_limit = None;
             self.signal(Signal::KILL);
+        }
+    }
+
+    /// Ends it, when it can't be watched any more.
+    pub(super) fn kill(process: i32) {
+        if let Some(pidfd) = Pid::from_raw(process).and_then(|process| pidfd_open(process, PidfdFlags::empty()).ok()) {
+            // It is a child that nobody has waited for, so the number is still its own.
+            let _ = pidfd_send_signal(&pidfd, Signal::KILL);
+            let _ = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
         }
     }
 
