@@ -50,8 +50,8 @@ def unavailable(why):
 
 def tool(name):
     """The path of a program that tests of images need."""
-    folders = [os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"]
-    folders += [str(TOOLS / folder) for folder in ("usr/bin", "usr/sbin", "bin", "sbin")]
+    folders = [str(TOOLS / folder) for folder in ("usr/bin", "usr/sbin", "bin", "sbin")]
+    folders += [os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"]
     found = shutil.which(name, path=os.pathsep.join(folders))
     if found is None:
         unavailable(f"{name} is missing: run tests/compat/tools, or install {PACKAGES[name]}")

@@ -143,7 +143,9 @@ impl Writer {
         while !self.pending.is_empty() {
             match self.file.write_at(&self.pending, self.written) {
                 // Whoever waits for a reader waits for room on the disk too.
-                Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => break,
+                Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                    break;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),

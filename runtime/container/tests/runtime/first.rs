@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, able};
 
 fn bundle() -> Bundle {
     let mut bundle = Bundle::new();
@@ -12,6 +12,9 @@ fn bundle() -> Bundle {
 
 #[test]
 fn it_ends_as_the_program_ends() {
+    if !able() {
+        return;
+    }
     let bundle = bundle();
     let ended = bundle.shell("echo $PPID; tr '\\0' ' ' < /proc/1/cmdline; exit 7");
     assert_eq!(
@@ -24,6 +27,9 @@ fn it_ends_as_the_program_ends() {
 
 #[test]
 fn a_program_is_looked_for_and_may_be_missing() {
+    if !able() {
+        return;
+    }
     let mut bundle = bundle();
     fs::write(bundle.rootfs().join("bin/text"), "text").unwrap();
     assert_eq!(bundle.run(&["echo", "-n", "found"]).stdout, "found");
@@ -42,6 +48,9 @@ fn a_program_is_looked_for_and_may_be_missing() {
 
 #[test]
 fn it_hands_signals_on() {
+    if !able() {
+        return;
+    }
     let bundle = bundle();
     for signal in ["HUP", "INT", "QUIT", "USR1", "USR2", "TERM", "WINCH", "35"] {
         let line = format!("trap 'echo {signal}; exit 9' {signal}; kill -{signal} 1; while :; do sleep 0.01; done");
@@ -52,6 +61,9 @@ fn it_hands_signals_on() {
 
 #[test]
 fn it_buries_orphans() {
+    if !able() {
+        return;
+    }
     let line = "(sleep 0.1 &); sleep 0.5; grep -h -s '^State:.Z' /proc/[0-9]*/status | wc -l";
     assert_eq!(bundle().shell(line).stdout.trim(), "0");
     let without = Bundle::new().shell(&format!("/bin/sh -c \"{line}\"; true"));

@@ -6,13 +6,16 @@ use std::os::unix::fs::chown;
 use wasmbatch_container::oci::Identity;
 use wasmbatch_container::oci::user::ResolvedUser;
 
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, able};
 
 /// Anybody who isn't root.
 const USER: u32 = 4242;
 
 #[test]
 fn an_ordinary_user_runs_containers_of_one_user() {
+    if !able() {
+        return;
+    }
     let mut bundle = Bundle::new();
     bundle.identity = Identity::Inner { count: 1 };
     bundle.ordinary_user = Some(USER);

@@ -2,10 +2,13 @@
 
 use wasmbatch_executor::NetworkAccess;
 
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, able};
 
 #[test]
 fn the_hosts_things_are_out_of_reach() {
+    if !able() {
+        return;
+    }
     let bundle = Bundle::new();
     let ended = bundle.shell(
         "touch /x; echo 1 > /proc/sys/kernel/panic; mount -t tmpfs t /tmp; unshare -U true; \
@@ -34,6 +37,9 @@ fn the_hosts_things_are_out_of_reach() {
 
 #[test]
 fn the_filter_holds_with_the_hosts_network_too() {
+    if !able() {
+        return;
+    }
     let mut bundle = Bundle::new();
     bundle.network = NetworkAccess::Host;
     let ended =
@@ -45,6 +51,9 @@ fn the_filter_holds_with_the_hosts_network_too() {
 
 #[test]
 fn memory_and_processes_end_where_the_limits_are() {
+    if !able() {
+        return;
+    }
     let mut bundle = Bundle::new();
     bundle.limits.memory_bytes = 16 << 20;
     bundle.limits.pids = 8;
@@ -56,6 +65,9 @@ fn memory_and_processes_end_where_the_limits_are() {
 
 #[test]
 fn a_link_in_place_of_dev_does_not_reach_the_host() {
+    if !able() {
+        return;
+    }
     let bundle = Bundle::new();
     let outside = bundle.path().join("outside");
     std::fs::create_dir(&outside).unwrap();
