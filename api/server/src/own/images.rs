@@ -2,14 +2,15 @@
 
 use axum::body::Body;
 use axum::extract::{Extension, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
-use http_body_util::BodyExt as _;
-use wasmbatch_controller::{ImageError, ImageInfo, ImagesError};
+use bytes::Bytes;
+use wasmbatch_controller::{ImageError, ImageInfo, ImageUpload, ImagesError};
 use wasmbatch_model::own::{Image, ListImagesResponse};
 use wasmbatch_model::tag::Empty;
 
 use super::PREFIX;
+use super::upload::{Taker, Upload};
 use crate::body::drain;
 use crate::error::{ApiError, Dialect, ErrorKind, chain};
 use crate::router::{decoded, query_pairs, respond};
@@ -45,15 +46,11 @@ async fn upload(
     state: &ServerState,
     uri: &Uri,
     headers: &HeaderMap,
-    mut body: Body,
+    body: Body,
 ) -> Result<ListImagesResponse, ApiError> {
     let limits = &state.options.limits;
-    let too_large = || ApiError::client(format!("An archive must be at most {} bytes", limits.image_bytes));
-    let checked = name(uri).and_then(|name| {
-        let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        if length.is_some_and(|length| length > limits.image_bytes) { Err(too_large()) } else { Ok(name) }
-    });
-    let name = match checked {
+    let bounds = Upload { what: "An archive", most_bytes: limits.image_bytes, silence: limits.upload_silence };
+    let name = match bounds.check_length(headers).and_then(|()| name(uri)) {
         Ok(name) => name,
         Err(error) => {
             drain(body).await;
@@ -61,27 +58,14 @@ async fn upload(
         }
     };
     let mut upload = state.handle.begin_image_upload().await.map_err(images_error)?;
-    let mut received: u64 = 0;
-    loop {
-        let frame = tokio::time::timeout(limits.upload_silence, body.frame())
-            .await
-            .map_err(|_| ApiError::new(ErrorKind::RequestTimeout, "The archive did not arrive in time"))?;
-        let data = match frame {
-            None => break,
-            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
-            Some(Err(_)) => return Err(ApiError::client("The archive could not be read to its end")),
-        };
-        received += data.len() as u64;
-        if received > limits.image_bytes {
-            drain(body).await;
-            return Err(too_large());
-        }
-        if let Err(error) = upload.write(data).await {
-            drain(body).await;
-            return Err(images_error(error));
-        }
-    }
+    bounds.receive(body, &mut upload).await?;
     upload.finish(name).await.map(from_images).map_err(images_error)
+}
+
+impl Taker for ImageUpload {
+    async fn take(&mut self, data: Bytes) -> Result<(), ApiError> {
+        self.write(data).await.map_err(images_error)
+    }
 }
 
 /// The name that the query gives, if any.

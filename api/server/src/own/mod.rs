@@ -6,6 +6,7 @@ mod modules;
 mod node;
 mod page;
 mod quarantine;
+mod upload;
 mod usage;
 mod wait;
 

@@ -2,14 +2,15 @@
 
 use axum::body::Body;
 use axum::extract::{Extension, State};
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
-use http_body_util::BodyExt as _;
-use wasmbatch_controller::{ExecuteError, UploadError};
+use bytes::Bytes;
+use wasmbatch_controller::{ExecuteError, ModuleUpload, UploadError};
 use wasmbatch_core::{Command, ModuleName, Rejection};
 use wasmbatch_model::own::{ListModulesResponse, Module};
 use wasmbatch_model::tag::Empty;
 
+use super::upload::{Taker, Upload};
 use crate::body::drain;
 use crate::convert::module::from_module;
 use crate::error::{ApiError, Dialect, ErrorKind, chain};
@@ -43,14 +44,10 @@ pub(crate) async fn put(
     respond(result, Dialect::RestJson, &request_id)
 }
 
-async fn upload(state: &ServerState, uri: &Uri, headers: &HeaderMap, mut body: Body) -> Result<Module, ApiError> {
+async fn upload(state: &ServerState, uri: &Uri, headers: &HeaderMap, body: Body) -> Result<Module, ApiError> {
     let limits = &state.options.limits;
-    let too_large = || ApiError::client(format!("A module must be at most {} bytes", limits.module_bytes));
-    let checked = name(uri).and_then(|name| {
-        let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        if length.is_some_and(|length| length > limits.module_bytes) { Err(too_large()) } else { Ok(name) }
-    });
-    let name = match checked {
+    let bounds = Upload { what: "A module", most_bytes: limits.module_bytes, silence: limits.upload_silence };
+    let name = match name(uri).and_then(|name| bounds.check_length(headers).map(|()| name)) {
         Ok(name) => name,
         Err(error) => {
             drain(body).await;
@@ -58,29 +55,16 @@ async fn upload(state: &ServerState, uri: &Uri, headers: &HeaderMap, mut body: B
         }
     };
     let mut upload = state.handle.begin_module_upload().await.map_err(upload_error)?;
-    let mut received: u64 = 0;
-    loop {
-        let frame = tokio::time::timeout(limits.upload_silence, body.frame())
-            .await
-            .map_err(|_| ApiError::new(ErrorKind::RequestTimeout, "The module did not arrive in time"))?;
-        let data = match frame {
-            None => break,
-            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
-            Some(Err(_)) => return Err(ApiError::client("The module could not be read to its end")),
-        };
-        received += data.len() as u64;
-        if received > limits.module_bytes {
-            drain(body).await;
-            return Err(too_large());
-        }
-        if let Err(error) = upload.write(data).await {
-            drain(body).await;
-            return Err(upload_error(error));
-        }
-    }
+    bounds.receive(body, &mut upload).await?;
     let module = upload.finish(name).await.map_err(upload_error)?;
     let compile = state.handle.module_state(module.digest);
     Ok(from_module(&module, compile))
+}
+
+impl Taker for ModuleUpload {
+    async fn take(&mut self, data: Bytes) -> Result<(), ApiError> {
+        self.write(data).await.map_err(upload_error)
+    }
 }
 
 fn upload_error(error: UploadError) -> ApiError {

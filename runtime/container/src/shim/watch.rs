@@ -41,6 +41,14 @@ pub(super) struct Watched<'a> {
     stopped: bool,
 }
 
+/// When a word of the node is heard.
+#[derive(Debug, Clone, Copy)]
+enum Moment {
+    /// It was said before the program began.
+    Beginning,
+    Running,
+}
+
 /// How a container ended.
 pub(super) struct Ending {
     /// Its exit code, or 128 and the signal.
@@ -80,6 +88,7 @@ impl<'a> Watched<'a> {
 
     /// Blocks until all of it has ended and what it wrote is kept.
     pub(super) fn until_end(mut self) -> io::Result<Ending> {
+        self.listen(Moment::Beginning)?;
         let exit_code = loop {
             if let Some(exit_code) = self.ended()? {
                 break exit_code;
@@ -117,7 +126,7 @@ impl<'a> Watched<'a> {
         let spoken = !watched[1].revents().is_empty();
         drop((watched, open));
         if spoken {
-            self.listen()?;
+            self.listen(Moment::Running)?;
         }
         for place in ready {
             self.read(place)?;
@@ -147,7 +156,7 @@ impl<'a> Watched<'a> {
     }
 
     /// What the node says.
-    fn listen(&mut self) -> io::Result<()> {
+    fn listen(&mut self, moment: Moment) -> io::Result<()> {
         let mut words = [0; 64];
         let length = match (&self.talk.words).read(&mut words) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
@@ -158,8 +167,14 @@ impl<'a> Watched<'a> {
                 Word::Consumed => {}
                 Word::Stop if !self.stopped => {
                     self.stopped = true;
-                    self.signal(self.stop_signal);
-                    self.kill_at = Some(Instant::now() + self.grace);
+                    match moment {
+                        // It has done nothing yet, and can't have said either what to do with the signal.
+                        Moment::Beginning => self.signal(Signal::KILL),
+                        Moment::Running => {
+                            self.signal(self.stop_signal);
+                            self.kill_at = Some(Instant::now() + self.grace);
+                        }
+                    }
                 }
                 Word::Stop => {}
                 Word::Kill => {
