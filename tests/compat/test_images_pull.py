@@ -337,14 +337,14 @@ def test_a_registry_is_trusted_by_the_owners_authority(new_container_node, encry
 
 def test_a_registry_that_nobody_vouches_for_is_refused(new_container_node, encrypted):
     reference = encrypted.push("tls", "latest", saying("encrypted"))
-    lab = ContainerLab(new_container_node())
+    lab = ContainerLab(new_container_node(flags=["--allow-registry", encrypted.address]))
     assert "certificate" in refusal(lab, reference)
     lab.close()
 
 
 def test_a_registry_without_encryption_is_refused_unless_the_owner_names_it(new_container_node, liar):
     reference = liar.serve("plain", "latest", saying("plain"))
-    lab = ContainerLab(new_container_node())
+    lab = ContainerLab(new_container_node(flags=["--allow-registry", liar.address]))
     refusal(lab, reference)
     assert liar.asked == []
     lab.close()

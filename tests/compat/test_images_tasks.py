@@ -110,6 +110,18 @@ def test_a_task_has_nothing_where_one_of_its_images_is_not_to_be_had(lab):
     assert found(job)["ill"]["reason"].startswith("CannotPullContainerError: ")
 
 
+def test_a_container_that_is_to_stop_as_it_begins_stops_at_once(lab):
+    definition = define(
+        lab,
+        container(lab, "well", "sleep 600", linuxParameters={"initProcessEnabled": True}),
+        container(lab, "ill", "true", user="nobody-knows"),
+    )
+    for job_id in [lab.submit(definition) for _ in range(16)]:
+        # Half a minute would be the grace of what doesn't hear.
+        job = lab.wait(job_id, "FAILED", seconds=20)
+        assert found(job)["ill"]["reason"].startswith("CannotStartContainerError: ")
+
+
 def test_containers_of_a_task_see_nothing_of_each_other_but_what_they_share(lab):
     definition = define(
         lab,
