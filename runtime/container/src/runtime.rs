@@ -174,8 +174,8 @@ struct LogLine {
 fn complaint(log: &Path) -> Option<String> {
     let mut text = String::new();
     File::open(log).ok()?.take(MOST_TEXT).read_to_string(&mut text).ok()?;
-    let lines = text.lines().filter_map(|line| serde_json::from_str::<LogLine>(line).ok());
-    lines.filter(|line| line.level == "error").last().map(|line| line.msg)
+    let mut lines = text.lines().filter_map(|line| serde_json::from_str::<LogLine>(line).ok());
+    lines.rfind(|line| line.level == "error").map(|line| line.msg)
 }
 
 #[cfg(test)]

@@ -38,10 +38,7 @@ fn main() -> Result<()> {
             measure_arrays(&SIZES)?;
             measure_history(JOBS)?;
             measure_neighbours()?;
-            match containers::missing() {
-                Some(what) => Ok(println!("containers are not measured: {what}")),
-                None => measure_containers(),
-            }
+            measure_possible_containers()
         }
         ["containers"] => measure_containers(),
         ["neighbours"] => measure_neighbours(),
@@ -71,6 +68,15 @@ fn measure_history(jobs: u32) -> Result<()> {
 fn measure_neighbours() -> Result<()> {
     println!("{}", neighbours::measure()?);
     Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+fn measure_possible_containers() -> Result<()> {
+    if let Some(what) = containers::missing() {
+        println!("containers are not measured: {what}");
+        return Ok(());
+    }
+    measure_containers()
 }
 
 #[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]

@@ -144,7 +144,7 @@ impl Words {
         while text.len() < bytes {
             let word = self.next();
             // Often one of few words, sometimes eight bytes that nothing can compress.
-            if word % 4 == 0 {
+            if word.is_multiple_of(4) {
                 text.extend_from_slice(&word.to_le_bytes());
             } else {
                 text.extend_from_slice(format!("word-{:03x} ", word >> 54).as_bytes());

@@ -14,7 +14,6 @@ pub(crate) const REPOSITORY: &str = "bench/large";
 type Pages = BTreeMap<String, (&'static str, Vec<u8>)>;
 
 /// Serves until this process ends; says where.
-#[expect(clippy::disallowed_methods, reason = "it ends with the process")]
 pub(crate) fn serve(image: &Made) -> Result<String> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let host = listener.local_addr()?.to_string();
