@@ -81,7 +81,7 @@ impl Talk {
 }
 
 /// Lets users exist in the user namespace of a shim, once it has one and says so; called by
-/// [`become_root`] in a process of its own.
+/// the shim itself in a process of its own.
 pub fn map_users_main(process: u32) -> ExitCode {
     let mut word = [0; 1];
     let spoken = io::Read::read(&mut io::stdin(), &mut word);
