@@ -21,7 +21,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("wasmbatch-client", &["model"]),
     ("wasmbatch", &["core", "controller", "executor", "wasm", "container", "server", "client"]),
     ("wasmbatch-tests", &[]),
-    ("wasmbatch-bench", &["core", "store", "controller", "executor", "wasm", "server", "client"]),
+    ("wasmbatch-bench", &["core", "store", "jail", "controller", "executor", "wasm", "container", "server", "client"]),
 ];
 
 /// Libraries that only some of our crates may know.

@@ -283,10 +283,12 @@ fn follow(shared: &Arc<Shared>, folder: &ContainerFolder, attempt: AttemptId, he
             }
             note_shim(folder, attempt);
             let cpu_limit = folder.order().ok().and_then(|order| order.spec.cpu_limit);
-            remove(shared, folder);
             drop((range, gpus, image));
             let (ending, usage) = ending(status, cpu_limit.unwrap_or_default());
-            shared.finish(attempt, ending, usage);
+            // Until then it is all that knows of the end.
+            if shared.finish_for_good(attempt, ending, usage) {
+                remove(shared, folder);
+            }
         }
         Outcome::Abandoned => {
             destroy(shared, folder);

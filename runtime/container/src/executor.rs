@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -100,6 +101,8 @@ pub(crate) struct Shared {
     pub(crate) disks: Result<Disks, String>,
     pub(crate) gpus: Arc<Devices>,
     attempts: Mutex<Attempts>,
+    /// Attempts whose end is told and not known to be kept, each with who waits for that.
+    told: Mutex<HashMap<AttemptId, SyncSender<()>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Readable once this process ends: nobody writes to its other end.
     pub(crate) closing: OwnedFd,
@@ -161,6 +164,7 @@ impl Containers {
             ranges,
             disks,
             attempts: Mutex::default(),
+            told: Mutex::default(),
             threads: Mutex::default(),
             closing,
             opener: Mutex::new(Some(opener)),
@@ -246,6 +250,13 @@ impl Executor for Containers {
     fn surviving(&self) -> usize {
         let attempts = self.shared.attempts();
         attempts.known.values().filter(|phase| matches!(phase, Phase::Running(_))).count()
+    }
+
+    fn settled(&self, attempt: AttemptId) {
+        if let Some(settled) = self.shared.told().remove(&attempt) {
+            // Whoever waits has room for the one word that it waits for.
+            let _ = settled.try_send(());
+        }
     }
 
     fn images(&self) -> Option<&dyn Images> {
@@ -394,6 +405,27 @@ impl Shared {
         self.report(attempt, AttemptEvent::Ended { ending, usage });
     }
 
+    fn told(&self) -> MutexGuard<'_, HashMap<AttemptId, SyncSender<()>>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells an attempt's end and waits until it is kept for good; `false` when this process ends
+    /// first.
+    pub(crate) fn finish_for_good(&self, attempt: AttemptId, ending: Ending, usage: Option<Usage>) -> bool {
+        let (settled, wait) = sync_channel(1);
+        {
+            let attempts = self.attempts();
+            if attempts.closing {
+                drop(attempts);
+                self.leave(attempt);
+                return false;
+            }
+            self.told().insert(attempt, settled);
+        }
+        self.finish(attempt, ending, usage);
+        wait.recv().is_ok()
+    }
+
     /// The attempt's container goes on without this process.
     pub(crate) fn leave(&self, attempt: AttemptId) {
         self.attempts().known.remove(&attempt);
@@ -454,6 +486,8 @@ impl Shared {
             drop(phase);
             self.report(attempt, AttemptEvent::ended(Ending::Lost));
         }
+        // Whoever waits for a word of the writer waits no longer; what it told is told again.
+        self.told().clear();
         drop(self.opener.lock().unwrap_or_else(PoisonError::into_inner).take());
         if let Ok(disks) = &self.disks {
             disks.close();

@@ -198,7 +198,9 @@ impl Reader {
     /// anything was taken away.
     pub(crate) fn take(&mut self, mut output: impl FnMut(OutputStream, &[u8])) -> io::Result<bool> {
         let before = self.progress;
-        let mut chunk = vec![0; CHUNK];
+        // Mostly there is nothing, or little: no memory is touched for what isn't there.
+        let waiting = self.file.metadata()?.len().saturating_sub(before.bytes);
+        let mut chunk = vec![0; usize::try_from(waiting).map_or(CHUNK, |waiting| waiting.min(CHUNK))];
         loop {
             let length = self.fill(&mut chunk)?;
             let taken = self.hand_on(&chunk[..length], &mut output)?;

@@ -175,6 +175,7 @@ impl Controller {
             inbox: Arc::clone(&inbox),
             retention: Retention::new(keep_finished, clock.now()),
             figures,
+            executor: Arc::clone(&executor),
             clock,
             effects,
             events,

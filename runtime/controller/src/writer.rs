@@ -5,6 +5,7 @@ use std::sync::mpsc::SyncSender;
 
 use tokio::sync::{broadcast, watch};
 use wasmbatch_core::{AttemptEvent, AttemptId, Command, Effect, Outputs, Rejection, Reply, StateMachine, Timestamp};
+use wasmbatch_executor::Executor;
 use wasmbatch_store::logs::LogStore;
 use wasmbatch_store::{Store, Transaction, WriteError};
 
@@ -35,7 +36,6 @@ impl From<StepError> for Fatal {
     }
 }
 
-#[derive(Debug)]
 pub(crate) struct Writer {
     pub(crate) machine: StateMachine,
     pub(crate) store: Arc<Store>,
@@ -46,6 +46,7 @@ pub(crate) struct Writer {
     pub(crate) events: broadcast::Sender<StatusEvent>,
     pub(crate) retention: Retention,
     pub(crate) figures: Arc<Figures>,
+    pub(crate) executor: Arc<dyn Executor>,
     /// Attempts under way, told while the node drains.
     pub(crate) under_way: watch::Sender<usize>,
 }
@@ -120,6 +121,7 @@ impl Writer {
     fn after_commit(&self, answers: Answers, effects: Vec<Effect>, ended: &[AttemptId]) {
         for attempt in ended {
             self.logs.forget(*attempt);
+            self.executor.settled(*attempt);
         }
         for (reply, answer) in answers {
             // A client that went away gets no answer; its command is done all the same.

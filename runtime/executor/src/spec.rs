@@ -315,6 +315,9 @@ pub trait Executor: Send + Sync {
     /// `Ended`. What else survived is ended and removed. To be called once, before anything starts.
     fn adopt(&self, _survivors: Vec<Adopted>) {}
 
+    /// The end of an attempt is kept for good: whatever could tell it again may go. Returns at once.
+    fn settled(&self, _attempt: AttemptId) {}
+
     /// How many attempts would outlive this process now.
     fn surviving(&self) -> usize {
         0

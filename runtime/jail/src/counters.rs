@@ -1,8 +1,10 @@
 //! The cgroup of a container, which its runtime makes: where it will be, and what it has counted.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
 
 use crate::cgroup::{LEAF, own_group};
 
@@ -60,7 +62,8 @@ impl ContainerGroup {
             found.runtime_path = Path::new("/").join(shown).join(&relative).display().to_string();
             found.memory = has("memory");
             found.cpu = found.cpu.or_else(|| has("cpu"));
-            found.io = found.io.or_else(|| has("io"));
+            // Runtimes hand on all that there is, which for this one nobody may have done so far.
+            found.io = found.io.or_else(|| offers(&parent, "io").then(|| folder.clone()));
             found.processes = found.processes.or_else(|| has("pids"));
         }
         found
@@ -134,13 +137,24 @@ impl ContainerGroup {
         folders.iter().fold(true, |gone, folder| gone & is_removed(folder))
     }
 
-    /// Removes the group of all containers where none has one any more.
+    /// Removes the group of all containers where none has one any more, of this node's or another's.
     pub fn remove_common() {
         let Self { runtime_path, .. } = Self::of("");
         for folder in groups_of(&runtime_path) {
-            // One that is in use stays.
-            let _ = fs::remove_dir(folder);
+            // One that is in use stays, and one in which a group is about to be made.
+            let lock = folder.parent().and_then(|parent| locked(parent, FlockOperation::NonBlockingLockExclusive, 1));
+            if lock.is_some() {
+                let _ = fs::remove_dir(folder);
+            }
         }
+    }
+
+    /// Keeps the group of all containers from being removed by a node that ends, until dropped: while a
+    /// runtime makes a group in it.
+    pub fn keep_common(&self) -> Kept {
+        let above = |folder: PathBuf| Some(folder.parent()?.parent()?.to_owned());
+        let parents = groups_of(&self.runtime_path).into_iter().filter_map(above);
+        Kept(parents.filter_map(|parent| locked(&parent, FlockOperation::NonBlockingLockShared, REMOVALS)).collect())
     }
 
     /// Whether no process is in it, or it isn't there.
@@ -152,6 +166,24 @@ impl ContainerGroup {
     fn folders(&self) -> impl Iterator<Item = &Path> {
         [&self.memory, &self.cpu, &self.io, &self.processes].into_iter().flatten().map(PathBuf::as_path)
     }
+}
+
+/// See [`ContainerGroup::keep_common`].
+#[derive(Debug)]
+pub struct Kept(#[expect(dead_code, reason = "their locks matter")] Vec<File>);
+
+/// Locks a group's folder. Anybody may hold such a lock, so nobody waits long for one.
+fn locked(folder: &Path, operation: FlockOperation, tries: u32) -> Option<File> {
+    let file = File::open(folder).ok()?;
+    for attempt in 0..tries {
+        if attempt > 0 {
+            std::thread::sleep(REMOVAL_PAUSE);
+        }
+        if flock(&file, operation).is_ok() {
+            return Some(file);
+        }
+    }
+    None
 }
 
 /// Where a group of this path is in each hierarchy.
@@ -192,7 +224,16 @@ fn handing_parent(mounts: &str, memberships: &str) -> Option<(PathBuf, PathBuf)>
 }
 
 fn hands_on(group: &Path, controller: &str) -> bool {
-    let text = fs::read_to_string(group.join("cgroup.subtree_control")).unwrap_or_default();
+    names(&group.join("cgroup.subtree_control"), controller)
+}
+
+/// Whether a group could hand it on.
+fn offers(group: &Path, controller: &str) -> bool {
+    names(&group.join("cgroup.controllers"), controller)
+}
+
+fn names(file: &Path, controller: &str) -> bool {
+    let text = fs::read_to_string(file).unwrap_or_default();
     text.split_whitespace().any(|name| name == controller)
 }
 
@@ -208,4 +249,51 @@ fn number_of(folder: Option<&Path>, file: &str) -> Option<u64> {
 fn value_of(folder: Option<&Path>, file: &str, key: &str) -> Option<u64> {
     let text = fs::read_to_string(folder?.join(file)).ok()?;
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_ends_leaves_the_group_in_which_another_makes_one() {
+        if !rustix::process::geteuid().is_root() {
+            // Groups are root's, mostly; what is to be shown is the same for all.
+            return;
+        }
+        let group = ContainerGroup::of("one");
+        let common: Vec<PathBuf> =
+            groups_of(&group.runtime_path).iter().filter_map(|folder| Some(folder.parent()?.to_owned())).collect();
+        let kept = group.keep_common();
+        for folder in &common {
+            // It may be there.
+            let _ = fs::create_dir(folder);
+        }
+        let there: Vec<&PathBuf> = common.iter().filter(|folder| folder.exists()).collect();
+        ContainerGroup::remove_common();
+        assert!(there.iter().all(|folder| folder.exists()));
+        drop(kept);
+        ContainerGroup::remove_common();
+    }
+
+    #[test]
+    fn version_two_counts_what_is_handed_on_and_input_and_output_that_could_be() {
+        let top = tempfile::tempdir().unwrap();
+        let service = top.path().join("service");
+        fs::create_dir_all(service.join(LEAF)).unwrap();
+        fs::write(service.join("cgroup.controllers"), "cpu io memory pids\n").unwrap();
+        fs::write(service.join("cgroup.subtree_control"), "cpu memory\n").unwrap();
+        let mounts = format!("35 24 0:30 / {} rw,relatime - cgroup2 cgroup2 rw", top.path().display());
+        let found = ContainerGroup::find(&mounts, &format!("0::/service/{LEAF}\n"), "one");
+        let folder = service.join("wasmbatch-containers/one");
+        let expected = ContainerGroup {
+            runtime_path: "/service/wasmbatch-containers/one".to_owned(),
+            memory: Some(folder.clone()),
+            cpu: Some(folder.clone()),
+            io: Some(folder),
+            processes: None,
+        };
+        assert_eq!(found, expected);
+        assert!(!found.is_version_one());
+    }
 }

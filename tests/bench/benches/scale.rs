@@ -38,7 +38,7 @@ fn main() -> Result<()> {
             measure_arrays(&SIZES)?;
             measure_history(JOBS)?;
             measure_neighbours()?;
-            measure_containers_if_possible()
+            measure_possible_containers()
         }
         ["containers"] => measure_containers(),
         ["neighbours"] => measure_neighbours(),
@@ -64,19 +64,19 @@ fn measure_history(jobs: u32) -> Result<()> {
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "a benchmark prints")]
-fn measure_containers_if_possible() -> Result<()> {
+#[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+fn measure_neighbours() -> Result<()> {
+    println!("{}", neighbours::measure()?);
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+fn measure_possible_containers() -> Result<()> {
     if let Some(what) = containers::missing() {
         println!("containers are not measured: {what}");
         return Ok(());
     }
     measure_containers()
-}
-
-#[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
-fn measure_neighbours() -> Result<()> {
-    println!("{}", neighbours::measure()?);
-    Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]

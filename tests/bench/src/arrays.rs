@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use wasmbatch_client::model::definition::ResourceRequirement;
-use wasmbatch_client::model::job::{ArrayProperties, ContainerOverrides, SubmitJobRequest};
+use wasmbatch_client::model::job::{ArrayProperties, ContainerOverrides, DescribeJobsRequest, SubmitJobRequest};
 use wasmbatch_client::{Client, WaitOutcome};
 
 use crate::daemon::{Daemon, Usage};
@@ -119,8 +119,24 @@ pub(crate) async fn array_of(
     let WaitOutcome::Ended(detail) = client.wait_for_job(&job, None).await? else {
         anyhow::bail!("a wait without end has ended");
     };
-    ensure!(detail.status == "SUCCEEDED", "the array is {}", detail.status);
-    Ok((submit, begun.elapsed(), job))
+    let whole = begun.elapsed();
+    if detail.status != "SUCCEEDED" {
+        anyhow::bail!("the array is {}: {}", detail.status, first_failure(client, &job, size).await?);
+    }
+    Ok((submit, whole, job))
+}
+
+/// What became of the first child that failed.
+async fn first_failure(client: &Client, job: &str, size: u32) -> Result<String> {
+    for first in (0..size).step_by(100) {
+        let jobs = (first..size.min(first + 100)).map(|index| format!("{job}:{index}")).collect();
+        let children = client.describe_jobs(&DescribeJobsRequest { jobs: Some(jobs) }).await?.jobs;
+        if let Some(child) = children.iter().find(|child| child.status == "FAILED") {
+            let reason = child.container.as_ref().and_then(|container| container.reason.clone());
+            return Ok(format!("{:?}, {reason:?}", child.status_reason));
+        }
+    }
+    Ok("no child failed".to_owned())
 }
 
 /// Length of the database's file, bytes.

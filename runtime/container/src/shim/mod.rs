@@ -139,7 +139,10 @@ fn run_in(folder: &ContainerFolder, order: &Order, talk: &Talk, rootfs: &Rootfs)
     let runtime = Runtime { program: &order.runtime, folder: &runtime };
     let name = folder.name();
     let ([stdout, stderr], outputs) = pipes().map_err(failed)?;
-    let process = match runtime.run(folder.path(), &name, outputs) {
+    let kept = group.as_ref().map(ContainerGroup::keep_common);
+    let run = runtime.run(folder.path(), &name, outputs);
+    drop(kept);
+    let process = match run {
         Ok(process) => process,
         Err(complaint) => {
             clean(&runtime, &name, order, group.as_ref());

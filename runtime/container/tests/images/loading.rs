@@ -16,6 +16,7 @@ use crate::registry::{INDEX, MANIFEST, Registry};
 pub(crate) const TESTS: &[Test] = &[
     ("what_docker_saves_is_loaded", what_docker_saves_is_loaded),
     ("an_oci_layout_is_loaded", an_oci_layout_is_loaded),
+    ("the_mounts_of_the_host_may_be_shared", the_mounts_of_the_host_may_be_shared),
     ("a_layout_of_several_platforms_is_one_image", a_layout_of_several_platforms_is_one_image),
     ("a_module_is_loaded", a_module_is_loaded),
     ("loaded_names_win_and_stay", loaded_names_win_and_stay),
@@ -259,4 +260,19 @@ fn hostile_archives_are_refused() {
     assert!(said.contains("is not a sha256 digest"), "{said}");
     node.until(|node| node.names("layers").is_empty() && node.names("tmp").is_empty());
     assert!(node.store.list().is_empty());
+}
+
+/// As systemd makes them; where nobody did, they aren't.
+#[expect(clippy::disallowed_methods, reason = "a test that needs mounts of its own")]
+fn the_mounts_of_the_host_may_be_shared() {
+    if !rustix::process::geteuid().is_root() {
+        // An ordinary user's unpacking process gets its folder otherwise.
+        return;
+    }
+    let program = std::env::current_exe().unwrap();
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--mount", "--propagation", "shared"]).arg(program).args(["--exact", "an_oci_layout_is_loaded"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
 }

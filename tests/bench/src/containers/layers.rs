@@ -78,19 +78,13 @@ pub(crate) fn measure(home: &Path) -> Result<Figures> {
     let [mut tar, mut load, mut pull, mut download, mut remove] = [const { Vec::new() }; 5];
     for _ in 0..ROUNDS {
         tar.push(unpack(&layer, &home.join("unpacked"))?);
-        load.push(timed(|| {
-            store.load(File::open(&archive)?, Some("large"))?;
-            Ok(())
-        })?);
+        load.push(timed(|| load_into(&store, &archive))?);
         remove.push(timed(|| forget(&store, "large"))?);
         download.push(fetch(&host, &image)?);
-        pull.push(timed(|| {
-            resolve(&store, &name)?;
-            Ok(())
-        })?);
+        pull.push(timed(|| resolve(&store, &name).map(drop))?);
         forget(&store, &name)?;
     }
-    store.load(File::open(&archive)?, Some("large"))?;
+    load_into(&store, &archive)?;
     let held = resolve(&store, "large")?;
     let folder = held.layers.first().context("an image has a layer")?;
     let [mut copy, mut copy_removed] = [const { Vec::new() }; 2];
@@ -140,6 +134,11 @@ fn resolve(store: &ImageStore, name: &str) -> Result<Arc<Image>> {
         Resolved::Image(image) => Ok(image),
         Resolved::Module(_) => bail!("{name} is a module"),
     }
+}
+
+fn load_into(store: &ImageStore, archive: &Path) -> Result<()> {
+    store.load(File::open(archive)?, Some("large"))?;
+    Ok(())
 }
 
 fn forget(store: &ImageStore, name: &str) -> Result<()> {
