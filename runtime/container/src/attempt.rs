@@ -9,10 +9,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use wasmbatch_core::{AttemptEvent, AttemptId, Digest, Ending, Usage};
-use wasmbatch_executor::{AttemptSpec, MountSource, Survivor};
+use wasmbatch_executor::{AttemptSpec, MountSource, OUT_OF_MEMORY, Survivor, cpu_time_exceeded};
 use wasmbatch_jail::UserMap;
 use wasmbatch_jail::counters::ContainerGroup;
 
@@ -20,10 +20,9 @@ use crate::executor::Shared;
 use crate::folder::{Cause, ContainerFolder, End, Order, Status, Used, Users, Word};
 use crate::image::Image;
 use crate::leases::{Given, LentDisk, Range};
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, wait_readable};
 use crate::spool;
 
-const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
 const KILLED: u8 = 137;
 /// How long a container that nobody wants may take to end.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -36,7 +35,7 @@ pub(crate) struct Conversation(File);
 
 impl Conversation {
     fn open(folder: &ContainerFolder) -> io::Result<Self> {
-        open_pipe(&folder.words()).map(Self)
+        ContainerFolder::open_pipe(&folder.words()).map(Self)
     }
 
     /// Asks the container to stop.
@@ -48,12 +47,6 @@ impl Conversation {
     fn say(&self, word: Word) {
         let _ = rustix::io::write(&self.0, &[word.byte()]);
     }
-}
-
-/// Opens a pipe in both directions, so that it never ends and to open it never waits.
-fn open_pipe(path: &Path) -> io::Result<File> {
-    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
-    Ok(File::from(rustix::fs::open(path, flags, rustix::fs::Mode::empty())?))
 }
 
 /// What an attempt holds for as long as its container is there.
@@ -152,7 +145,7 @@ fn begin(
     let group = ContainerGroup::of(&name);
     let order = Order {
         image: *image.digest.as_bytes(),
-        config: image.config.clone().into(),
+        config: image.config.clone(),
         layers: image.layers.clone(),
         users,
         disk: held.disk.as_ref().map(|disk| disk.path().to_owned()),
@@ -327,19 +320,6 @@ fn reap(shim: Shim) {
     }
 }
 
-fn wait_readable(descriptor: &OwnedFd, patience: Duration) -> bool {
-    let until = Instant::now() + patience;
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        let Ok(timeout) = Timespec::try_from(left) else { return false };
-        match poll(&mut [PollFd::new(descriptor, PollFlags::IN)], Some(&timeout)) {
-            Err(rustix::io::Errno::INTR) => {}
-            Ok(count) => return count > 0,
-            Err(_) => return false,
-        }
-    }
-}
-
 /// What the shim wrote to its stderr is the node's business.
 fn note_shim(folder: &ContainerFolder, attempt: AttemptId) {
     let text = fs::read(folder.shim_log()).unwrap_or_default();
@@ -377,7 +357,7 @@ impl<'a> Following<'a> {
             shared,
             folder,
             attempt,
-            events: open_pipe(&folder.events())?,
+            events: ContainerFolder::open_pipe(&folder.events())?,
             words: Conversation::open(folder)?,
             reader: spool::Reader::new(output, consumed, recorded),
             shim: shim.pidfd()?,
@@ -453,7 +433,7 @@ fn ending(status: Status, cpu_limit: Duration) -> (Ending, Option<Usage>) {
     let ending = match cause {
         _ if stopped => Ending::Complied { exit_code },
         Cause::CpuTime => {
-            let reason = format!("CpuTimeExceeded: more than {} seconds of CPU time", cpu_limit.as_secs());
+            let reason = cpu_time_exceeded(cpu_limit);
             Ending::Failed { exit_code: KILLED, reason }
         }
         Cause::Own if memory_kills > 0 && exit_code != 0 => {

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, Mode, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use serde::{Deserialize, Serialize};
 use wasmbatch_core::{AttemptId, Digest};
 use wasmbatch_executor::AttemptSpec;
@@ -28,7 +28,7 @@ pub(crate) struct Order {
     /// Digest of the image's manifest.
     pub(crate) image: [u8; 32],
     /// What the image says.
-    pub(crate) config: Config,
+    pub(crate) config: ImageConfig,
     /// Folders of its layers, the topmost first.
     pub(crate) layers: Vec<PathBuf>,
     /// Whose the container's users are.
@@ -78,31 +78,6 @@ impl Users {
             Self::Range { .. } | Self::Host { .. } => false,
             Self::Inner { .. } => true,
         }
-    }
-}
-
-/// [`ImageConfig`] as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct Config {
-    entrypoint: Vec<String>,
-    command: Vec<String>,
-    environment: Vec<(String, String)>,
-    working_directory: Option<String>,
-    user: Option<String>,
-    stop_signal: Option<String>,
-}
-
-impl From<ImageConfig> for Config {
-    fn from(config: ImageConfig) -> Self {
-        let ImageConfig { entrypoint, command, environment, working_directory, user, stop_signal } = config;
-        Self { entrypoint, command, environment, working_directory, user, stop_signal }
-    }
-}
-
-impl From<Config> for ImageConfig {
-    fn from(config: Config) -> Self {
-        let Config { entrypoint, command, environment, working_directory, user, stop_signal } = config;
-        Self { entrypoint, command, environment, working_directory, user, stop_signal }
     }
 }
 
@@ -299,6 +274,12 @@ impl ContainerFolder {
         self.0.join("lock")
     }
 
+    /// Opens one of the pipes in both directions, so that it never ends and to open it never waits.
+    pub(crate) fn open_pipe(path: &Path) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+    }
+
     /// Takes the shim's lock; `None` while another has it.
     pub(crate) fn take_lock(&self) -> io::Result<Option<File>> {
         let file = File::options().read(true).write(true).create(true).truncate(false).open(self.lock())?;
@@ -378,7 +359,7 @@ pub(crate) mod tests {
                 container: ContainerSettings::default(),
             },
             image: [5; 32],
-            config: Config { command: vec!["sh".to_owned()], ..Config::default() },
+            config: ImageConfig { command: vec!["sh".to_owned()], ..ImageConfig::default() },
             layers: vec!["/layers/a".into()],
             users: Users::Range { first: 2_000_000_000, images: 1_900_065_536 },
             disk: None,

@@ -18,6 +18,7 @@ pub mod init;
 pub mod oci;
 
 mod attempt;
+mod clock;
 mod executor;
 mod folder;
 mod leases;

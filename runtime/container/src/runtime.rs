@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::Deserialize;
 use wasmbatch_jail::spawn::tie_to_parent;
 
@@ -143,23 +145,26 @@ fn command(program: &Path) -> Command {
 
 /// Waits for a runtime to end, and kills it where it is stuck.
 fn wait(child: &mut std::process::Child) -> io::Result<ExitStatus> {
-    let pidfd =
-        rustix::process::pidfd_open(rustix::process::Pid::from_child(child), rustix::process::PidfdFlags::empty())?;
-    let until = Instant::now() + PATIENCE;
+    let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    if wait_readable(&pidfd, PATIENCE) {
+        return child.wait();
+    }
+    // Gone is as good.
+    let _ = child.kill();
+    child.wait()?;
+    Err(io::Error::from(io::ErrorKind::TimedOut))
+}
+
+/// Waits for something to read, or for the end of a process; `false` where that takes too long.
+pub(crate) fn wait_readable(descriptor: &OwnedFd, patience: Duration) -> bool {
+    let until = Instant::now() + patience;
     loop {
         let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            // Gone is as good.
-            let _ = child.kill();
-            child.wait()?;
-            return Err(io::Error::from(io::ErrorKind::TimedOut));
-        }
-        let timeout = rustix::event::Timespec::try_from(left).map_err(io::Error::other)?;
-        let mut ended = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
-        match rustix::event::poll(&mut ended, Some(&timeout)) {
-            Ok(0) | Err(rustix::io::Errno::INTR) => {}
-            Ok(_) => return child.wait(),
-            Err(error) => return Err(error.into()),
+        let Ok(timeout) = Timespec::try_from(left) else { return false };
+        match poll(&mut [PollFd::new(descriptor, PollFlags::IN)], Some(&timeout)) {
+            Err(rustix::io::Errno::INTR) => {}
+            Ok(count) => return count > 0,
+            Err(_) => return false,
         }
     }
 }

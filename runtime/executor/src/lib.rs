@@ -28,7 +28,7 @@ mod worker;
 pub use options::{InvalidOptions, Options};
 pub use pool::{StartError, WorkerPool};
 pub use program::refusal;
-pub use reason::matchable;
+pub use reason::{OUT_OF_MEMORY, cpu_time_exceeded, matchable};
 pub use spec::{
     Adopted, AttemptSink, AttemptSpec, ContainerSettings, Device, EngineProfile, Executor, ImageError, ImageInfo,
     Images, ModuleKind, Mount, MountSource, NetworkAccess, OutputStream, PrepareError, Prepared, Program, Quarantined,

@@ -1,6 +1,16 @@
 //! Texts that end up in a job's `container.reason`.
 
+use std::time::Duration;
+
 use crate::frame::MAX_REASON;
+
+/// Of an attempt that its memory limit ended, as Batch words it; evaluateOnExit patterns match on it.
+pub const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
+
+/// Of an attempt whose CPU time was up.
+pub fn cpu_time_exceeded(limit: Duration) -> String {
+    format!("CpuTimeExceeded: more than {} seconds of CPU time", limit.as_secs())
+}
 
 /// The text with only such characters as evaluateOnExit's `onReason` patterns can match: letters,
 /// digits, `.`, `:` and spaces, at most 1,024 of them. Everything else becomes a space, and runs of

@@ -16,7 +16,7 @@ use crate::frame::{
     WorkerEnding, decode, encode,
 };
 use crate::host::{BeginError, Begun, Host, HostFolder, Identity, ScratchFolder};
-use crate::reason::{matchable, readable};
+use crate::reason::{OUT_OF_MEMORY, cpu_time_exceeded, matchable, readable};
 use crate::spec::{AttemptSpec, EngineProfile, ModuleKind, MountSource, NetworkAccess, OutputStream, ScratchLimits};
 
 /// How long a worker may take to say hello, and from being handed a program to its start.
@@ -329,8 +329,7 @@ impl Worker {
             }
             Err(Violation::CpuTime) => {
                 self.autopsy();
-                let seconds = ready.spec.cpu_limit.unwrap_or_default().as_secs();
-                let reason = format!("CpuTimeExceeded: more than {seconds} seconds of CPU time");
+                let reason = cpu_time_exceeded(ready.spec.cpu_limit.unwrap_or_default());
                 let (ending, usage) = (Ending::Failed { exit_code: 137, reason }, self.usage_of_dead(cpu_time(self)));
                 Outcome::Lost(Loss { ending, usage, why: Violation::CpuTime.to_string(), suspicion: None })
             }
@@ -565,7 +564,6 @@ struct Crash {
 }
 
 /// The plan's words for it, the same as a guest gets whose memory doesn't grow.
-const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
 /// What Rust's allocator says before it gives up.
 const ALLOCATION_FAILED: &str = "memory allocation of";
 

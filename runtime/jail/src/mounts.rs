@@ -60,11 +60,17 @@ pub fn shifted(folder: &Path, shift: &OwnerShift) -> io::Result<OwnedFd> {
 /// # Errors
 /// There is no such device, or the privilege is missing.
 pub fn device(path: &Path) -> io::Result<OwnedFd> {
+    finish(configured_device(path)?.as_fd())
+}
+
+/// What to mount of a block device's ext4. It lives as long as its users: nothing in it has to survive
+/// anything.
+pub(crate) fn configured_device(path: &Path) -> io::Result<OwnedFd> {
     let configuration = fsopen("ext4", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(configuration.as_fd(), "source", path)?;
     fsconfig_set_string(configuration.as_fd(), "errors", "remount-ro")?;
     fsconfig_set_flag(configuration.as_fd(), "noinit_itable")?;
-    finish(configuration.as_fd())
+    Ok(configuration)
 }
 
 /// A file system in memory, mounted nowhere yet.

@@ -13,6 +13,7 @@ use rustix::mount::{
 use rustix::process::{fchdir, pivot_root};
 
 use crate::enclose::ScratchSource;
+use crate::mounts;
 
 /// Files of the host that name lookup wants, for processes that keep the network.
 const NETWORK_FILES: [&str; 4] = ["resolv.conf", "hosts", "nsswitch.conf", "gai.conf"];
@@ -79,16 +80,6 @@ fn memory(size: &str, inodes: &str, owner: Option<u32>) -> io::Result<OwnedFd> {
     mounted(configuration.as_fd())
 }
 
-/// The ext4 of a block device, mounted nowhere yet.
-fn device(path: &Path) -> io::Result<OwnedFd> {
-    let configuration = fsopen("ext4", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_string(configuration.as_fd(), "source", path)?;
-    // It lives as long as the process: nothing in it has to survive anything.
-    fsconfig_set_string(configuration.as_fd(), "errors", "remount-ro")?;
-    rustix::mount::fsconfig_set_flag(configuration.as_fd(), "noinit_itable")?;
-    mounted(configuration.as_fd())
-}
-
 fn mounted(configuration: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     fsconfig_create(configuration)?;
     let attributes =
@@ -111,7 +102,7 @@ fn open_scratch(source: &ScratchSource, owner: Option<u32>) -> io::Result<(Owned
             // The top folder and the guests' root count too.
             memory(&bytes.to_string(), &inodes.saturating_add(2).to_string(), owner)?
         }
-        ScratchSource::Device(path) => device(path)?,
+        ScratchSource::Device(path) => mounted(mounts::configured_device(path)?.as_fd())?,
         ScratchSource::Folder(_) => return Err(io::Error::from(io::ErrorKind::InvalidInput)),
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use wasmbatch_executor::OUT_OF_MEMORY;
 use wasmtime::{Error, Trap};
 use wasmtime_wasi::I32Exit;
 
@@ -26,7 +27,6 @@ impl std::error::Error for ProcExit {}
 
 const TRAP_CODE: u8 = 134;
 const OUT_OF_MEMORY_CODE: u8 = 137;
-const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
 
 /// Reads the result of a guest's start function. `refused_memory`: it was refused memory before;
 /// `fuel_used`: all of it, if it ran out.

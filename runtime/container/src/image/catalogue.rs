@@ -17,6 +17,7 @@ use wasmbatch_core::Digest;
 use super::error::OpenError;
 use super::unpacker::{Folder, Temporary, Unpacker};
 use super::{Image, ImageConfig, Resolved};
+use crate::clock::now_millis;
 
 /// Most bytes of a row; a configuration may be in it.
 const MOST_ROW: u64 = 16 << 20;
@@ -53,7 +54,7 @@ pub(crate) struct ImageRow {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Content {
     Image {
-        config: ConfigRow,
+        config: ImageConfig,
         /// The lowest first.
         layers: Vec<String>,
     },
@@ -61,16 +62,6 @@ pub(crate) enum Content {
         digest: String,
         bytes: u64,
     },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ConfigRow {
-    entrypoint: Vec<String>,
-    command: Vec<String>,
-    environment: Vec<(String, String)>,
-    working_directory: Option<String>,
-    user: Option<String>,
-    stop_signal: Option<String>,
 }
 
 /// An unpacked layer.
@@ -164,7 +155,7 @@ impl Catalogue {
             modules: make(home.join("modules"))?,
         };
         let tmp = make(home.join("tmp"))?;
-        clear(&tmp, now(), unpacker).map_err(at(&tmp))?;
+        clear(&tmp, now_millis(), unpacker).map_err(at(&tmp))?;
         let temporary = Temporary::new(tmp, Arc::clone(unpacker));
         let state = folders.read(&temporary).map_err(at(home))?;
         Ok(Self {
@@ -220,7 +211,7 @@ impl Catalogue {
         let mut state = self.state();
         let text = digest.to_string();
         let row = state.images.get_mut(&text)?;
-        let now = now();
+        let now = now_millis();
         let write = now.saturating_sub(row.used_at) > USE_STEP_MILLISECONDS;
         row.used_at = now;
         let row = row.clone();
@@ -241,7 +232,7 @@ impl Catalogue {
         let layers = layers.map(|layer| Some(self.layer_path(&layer.parse().ok()?)));
         let image = Arc::new(Image {
             digest: *digest,
-            config: config.clone().into(),
+            config: config.clone(),
             layers: layers.collect::<Option<_>>()?,
             lease: Some(Lease(Arc::clone(&self.released))),
         });
@@ -252,8 +243,13 @@ impl Catalogue {
 
     /// Remembers what a name stands for.
     pub(crate) fn set_name(&self, name: &str, top: &Digest, image: &Digest, loaded: bool) -> io::Result<()> {
-        let row =
-            NameRow { name: name.to_owned(), top: top.to_string(), image: image.to_string(), loaded, used_at: now() };
+        let row = NameRow {
+            name: name.to_owned(),
+            top: top.to_string(),
+            image: image.to_string(),
+            loaded,
+            used_at: now_millis(),
+        };
         let mut state = self.state();
         let before = state.names.get(name);
         // What the owner loads meanwhile isn't replaced by what a registry has.
@@ -287,7 +283,7 @@ impl Catalogue {
 
     /// Takes in an image whose layers are there.
     pub(crate) fn add_image(&self, digest: &Digest, content: Content) -> io::Result<()> {
-        let row = ImageRow { digest: digest.to_string(), content, used_at: now() };
+        let row = ImageRow { digest: digest.to_string(), content, used_at: now_millis() };
         write_row(&self.temporary, &self.folders.record_file(digest), &row)?;
         let mut state = self.state();
         if let Content::Module { digest, .. } = &row.content {
@@ -437,25 +433,4 @@ fn clear(tmp: &Path, now: u64, unpacker: &Arc<Unpacker>) -> io::Result<()> {
         fs::remove_file(&path)?;
     }
     Ok(())
-}
-
-/// Milliseconds of Unix time.
-#[expect(clippy::disallowed_methods, reason = "when an image was used decides what stays on disk and nothing else")]
-pub(crate) fn now() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-impl From<ImageConfig> for ConfigRow {
-    fn from(config: ImageConfig) -> Self {
-        let ImageConfig { entrypoint, command, environment, working_directory, user, stop_signal } = config;
-        Self { entrypoint, command, environment, working_directory, user, stop_signal }
-    }
-}
-
-impl From<ConfigRow> for ImageConfig {
-    fn from(row: ConfigRow) -> Self {
-        let ConfigRow { entrypoint, command, environment, working_directory, user, stop_signal } = row;
-        Self { entrypoint, command, environment, working_directory, user, stop_signal }
-    }
 }

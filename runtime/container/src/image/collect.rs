@@ -8,8 +8,9 @@ use std::path::Path;
 use wasmbatch_core::Digest;
 use wasmbatch_executor::ImageInfo;
 
-use super::catalogue::{Catalogue, Content, ImageRow, State, now};
+use super::catalogue::{Catalogue, Content, ImageRow, State};
 use super::unpacker::Folder;
+use crate::clock::now_millis;
 
 /// A module that was asked for so recently may be about to be opened.
 const FRESH_MILLISECONDS: u64 = 10 * 60_000;
@@ -209,7 +210,7 @@ impl State {
 
     /// The image that is missed least: without a name, then not used for longest.
     fn oldest(&self) -> Option<String> {
-        let now = now();
+        let now = now_millis();
         let loaded: BTreeSet<&String> = self.names.values().filter(|n| n.loaded).map(|n| &n.image).collect();
         let named: BTreeSet<&String> = self.names.values().map(|n| &n.image).collect();
         let free = self.images.values().filter(|row| {

@@ -31,6 +31,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 use wasmbatch_core::Digest;
 
@@ -48,7 +49,7 @@ const THREADS: usize = 2;
 const CLOSING: Duration = Duration::from_secs(10);
 
 /// What an image's configuration says of its container. Text of somebody else: bounded, without NUL.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ImageConfig {
     /// In front of every command.
     pub entrypoint: Vec<String>,

@@ -450,7 +450,7 @@ pub(crate) fn put_together(
     let addition = implied::addition(catalogue, digests, owner)?;
     let (digest, pin) = addition.unzip();
     layers.extend(digest.map(|digest| digest.to_string()));
-    Ok((Content::Image { config: config.into(), layers }, pin))
+    Ok((Content::Image { config, layers }, pin))
 }
 
 /// Holds layers against what their image's configuration says of them, and against the limit.

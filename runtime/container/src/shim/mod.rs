@@ -18,7 +18,6 @@ use wasmbatch_jail::{UserMap, namespace};
 
 use crate::cdi::{Edits, Registry};
 use crate::folder::{ContainerFolder, End, Order, Status, Users};
-use crate::image::ImageConfig;
 use crate::oci::{self, BindMount, Identity, Limits, Plan, Starter, user};
 use crate::runtime::Runtime;
 use crate::spool;
@@ -67,10 +66,7 @@ pub(crate) struct Talk {
 
 impl Talk {
     fn open(folder: &ContainerFolder) -> io::Result<Self> {
-        let open = |path| {
-            let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
-            Ok::<_, io::Error>(File::from(rustix::fs::open(path, flags, rustix::fs::Mode::empty())?))
-        };
+        let open = |path: std::path::PathBuf| ContainerFolder::open_pipe(&path);
         Ok(Self { words: open(folder.words())?, events: open(folder.events())? })
     }
 
@@ -178,7 +174,7 @@ fn keep(
         File::options().read(true).write(true).create(true).truncate(false).open(folder.consumed())?,
     );
     let watched = Watched::new(process, order, talk, spool, outputs, group)?;
-    folder.write_status(&Status { started_at: Some(now_millis()), end: None, disk_is_clean: false })?;
+    folder.write_status(&Status { started_at: Some(crate::clock::now_millis()), end: None, disk_is_clean: false })?;
     talk.tell();
     watched.until_end()
 }
@@ -202,7 +198,7 @@ fn specify(
     let Order { spec, users, gpus, device_folders, most_processes, .. } = order;
     let cannot = |error: &dyn std::fmt::Display| Unmountable(format!("CannotStartContainerError: {error}"));
     let failed = |error: io::Error| Unmountable(format!("ResourceInitializationError: the shim: {error}"));
-    let config = ImageConfig::from(order.config.clone());
+    let config = &order.config;
     let wanted = spec.container.user.as_deref().or(config.user.as_deref());
     let user = user::resolve_below(&rootfs.root(), wanted).map_err(|error| cannot(&error))?;
     let mut mounts = Vec::new();
@@ -223,7 +219,7 @@ fn specify(
         arguments: spec.arguments.get(1..).unwrap_or_default(),
         environment: &spec.environment,
         settings: &spec.container,
-        image: &config,
+        image: config,
         rootfs: &rootfs.root(),
         read_only_root: spec.read_only_root,
         identity: match users {
@@ -267,10 +263,4 @@ fn clean(runtime: &Runtime<'_>, name: &str, order: &Order, group: Option<&Contai
         // It ends up in the shim's log.
         let _ = writeln!(io::stderr(), "the runtime can't remove {name}: {error}");
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a shim tells the time when nobody else is there")]
-pub(crate) fn now_millis() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

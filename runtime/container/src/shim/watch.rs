@@ -13,7 +13,6 @@ use wasmbatch_jail::counters::ContainerGroup;
 
 use super::Talk;
 use crate::folder::{Cause, Order, Used, Word};
-use crate::image::ImageConfig;
 use crate::spool;
 
 /// How often a bounded CPU time is looked at.
@@ -68,9 +67,8 @@ impl<'a> Watched<'a> {
         group: Option<&'a ContainerGroup>,
     ) -> io::Result<Self> {
         let process = Pid::from_raw(process).ok_or(io::ErrorKind::InvalidData)?;
-        let config = ImageConfig::from(order.config.clone());
         let stop_signal =
-            crate::oci::stop_signal(&config).ok().and_then(Signal::from_named_raw).unwrap_or(Signal::TERM);
+            crate::oci::stop_signal(&order.config).ok().and_then(Signal::from_named_raw).unwrap_or(Signal::TERM);
         Ok(Self {
             pidfd: pidfd_open(process, PidfdFlags::empty())?,
             talk,
