@@ -158,7 +158,8 @@ fn begin(
         spec,
     };
     let folder = ContainerFolder::create(&shared.folder, &order)?;
-    match begin_shim(&options.shim_command, &folder) {
+    let device = held.disk.as_ref().map(LentDisk::device).transpose();
+    match device.and_then(|device| begin_shim(&options.shim_command, &folder, device)) {
         Ok(child) => Ok((folder, child)),
         Err(error) => {
             remove(shared, &folder);
@@ -200,14 +201,17 @@ fn refuse(shared: &Shared, spec: &AttemptSpec) -> Result<(), Unstartable> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a shim outlives this process, which none of the jail's does")]
-fn begin_shim(command: &[std::ffi::OsString], folder: &ContainerFolder) -> io::Result<Child> {
+fn begin_shim(command: &[std::ffi::OsString], folder: &ContainerFolder, device: Option<OwnedFd>) -> io::Result<Child> {
     let (program, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    // The shim reads nothing from it. It holds the disk, which would be another's if this process ended
+    // before the shim has mounted it.
+    let stdin = device.map_or_else(Stdio::null, Stdio::from);
     Command::new(program)
         .args(arguments)
         .arg(folder.path())
         .env_clear()
         .current_dir("/")
-        .stdin(Stdio::null())
+        .stdin(stdin)
         .stdout(Stdio::null())
         .stderr(File::create(folder.shim_log())?)
         // What ends this process by its terminal doesn't end it.
@@ -506,7 +510,7 @@ fn remove(shared: &Shared, folder: &ContainerFolder) {
             return Err(error);
         }
         folder.give_up()?;
-        begin_shim(&shared.options.shim_command, folder)?.wait()?;
+        begin_shim(&shared.options.shim_command, folder, None)?.wait()?;
         folder.remove()
     };
     if let Err(error) = folder.remove().or_else(by_shim) {

@@ -140,6 +140,11 @@ impl LentDisk {
     pub(crate) fn path(&self) -> &Path {
         self.disk.path()
     }
+
+    /// The device, for somebody else to hold it too.
+    pub(crate) fn device(&self) -> io::Result<OwnedFd> {
+        self.disk.device().try_clone_to_owned()
+    }
 }
 
 impl Disks {

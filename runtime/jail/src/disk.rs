@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -22,7 +22,7 @@ const MOST_COMPLAINT: u64 = 1024;
 #[derive(Debug)]
 pub struct Disk {
     path: PathBuf,
-    _device: OwnedFd,
+    device: OwnedFd,
 }
 
 impl Disk {
@@ -45,6 +45,11 @@ impl Disk {
     /// Where the host has it.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The device, held: as long as anybody has it open the kernel doesn't take it apart.
+    pub fn device(&self) -> BorrowedFd<'_> {
+        self.device.as_fd()
     }
 
     /// Whether this process could make one, or why it couldn't.
@@ -148,7 +153,7 @@ fn attach(image: &File) -> io::Result<Disk> {
         let path = PathBuf::from(format!("/dev/loop{number}"));
         let device = OpenOptions::new().read(true).write(true).open(&path)?;
         match configure(&device, image) {
-            Ok(()) => return Ok(Disk { path, _device: device.into() }),
+            Ok(()) => return Ok(Disk { path, device: device.into() }),
             // Somebody else was first.
             Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
             Err(error) => return Err(error),
